@@ -1,0 +1,61 @@
+"""Feature pyramid network (Lin et al., CVPR 2017)."""
+
+import keras
+import tensorflow as tf
+
+from ..layers.conv_norm import ConvNorm
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class FPN(keras.layers.Layer):
+    """Top-down pathway with lateral connections, and one more level by subsampling.
+
+    Args:
+        channels: of every level.
+        norm, norm_momentum, norm_epsilon, norm_groups: passed to every `ConvNorm`.
+
+    Inputs: list [c2, c3, c4, c5], each side twice the next one's. Returns: list [p2, p3, p4, p5, p6] of
+    (B, H / s, W / s, channels), s = 4, 8, 16, 32, 64.
+    """
+
+    def __init__(self, channels=256, norm="none", norm_momentum=0.9, norm_epsilon=1e-5, norm_groups=32, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.norm_arguments = {
+            "norm": norm,
+            "norm_momentum": norm_momentum,
+            "norm_epsilon": norm_epsilon,
+            "norm_groups": norm_groups,
+        }
+        every = {"kernel_initializer": "xavier", **self.norm_arguments}
+        self.laterals = [ConvNorm(channels, 1, name=f"lateral{level}", **every) for level in (2, 3, 4, 5)]
+        self.outputs = [ConvNorm(channels, 3, name=f"output{level}", **every) for level in (2, 3, 4, 5)]
+
+    def build(self, input_shape):
+        for shape, lateral, output in zip(input_shape, self.laterals, self.outputs, strict=True):
+            lateral.build(shape)
+            output.build(lateral.compute_output_shape(shape))
+        self.built = True
+
+    def call(self, inputs, training=None):
+        merged = [lateral(x, training=training) for x, lateral in zip(inputs, self.laterals, strict=True)]
+        for index in (2, 1, 0):
+            merged[index] = add_upsampled(merged[index], merged[index + 1])
+        levels = [output(x, training=training) for x, output in zip(merged, self.outputs, strict=True)]
+        return [*levels, levels[-1][:, ::2, ::2]]
+
+    def compute_output_shape(self, input_shape):
+        shapes = [(*shape[:3], self.channels) for shape in input_shape]
+        sides = (None if side is None else (side + 1) // 2 for side in shapes[-1][1:3])
+        return [*shapes, (shapes[-1][0], *sides, self.channels)]
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels, **self.norm_arguments}
+
+
+def add_upsampled(fine: tf.Tensor, coarse: tf.Tensor) -> tf.Tensor:
+    """`fine` (B, 2H, 2W, C) plus `coarse` (B, H, W, C) repeated twice along both sides."""
+    batch, height, width, channels = tf.unstack(tf.shape(coarse))
+    blocks = tf.reshape(fine, [batch, height, 2, width, 2, channels])
+    total = blocks + coarse[:, :, None, :, None, :]
+    return tf.ensure_shape(tf.reshape(total, tf.shape(fine)), fine.shape)

@@ -1,0 +1,253 @@
+"""MaskRCNNConfig: every setting of a model, one flat frozen dataclass, checked when it is made."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+NORMS = ("none", "frozen", "batch", "sync_batch", "group")
+BLOCK_COUNTS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
+FPN_STRIDES = (4, 8, 16, 32, 64)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskRCNNConfig:
+    """Settings of a Mask R-CNN; the defaults are ResNet-50-FPN as in the paper (sections 3.1 and 4).
+
+    Sizes are pixels of the network's input, thresholds are IoU or probability in [0, 1]. `class_names` may be left
+    empty, and then the classes are called "class 0", "class 1" and so on.
+
+    Attributes:
+        num_classes: object classes, the background not counted.
+        class_names: one name a class.
+        image_min_side: the shorter side after resizing (test time, and training unless `train_min_sides` is set).
+        image_max_side: the longer side never exceeds this.
+        train_min_sides: shorter sides to choose from at random in training; empty: `image_min_side`.
+        size_divisor: images are padded to a multiple of this.
+        pixel_mean, pixel_std: RGB, on the 0..255 scale.
+        backbone: "resnet50", "resnet101" or "resnet152"; `backbone_blocks` overrides its four block counts.
+        features: "fpn".
+        backbone_norm, fpn_norm, head_norm: one of "none", "frozen", "batch", "sync_batch", "group"; `head_norm` is
+            that of the convolutions in the box and mask heads.
+        norm_momentum: share of the old value in the running statistics of "batch" and "sync_batch".
+        stem_channels, res2_channels, num_groups, width_per_group: ResNet widths as Detectron2 names them.
+        stride_in_1x1: the stride of a bottleneck sits in its first 1x1 convolution (MSRA) or in the 3x3.
+        freeze_at: stages never trained: 0 none, 1 the stem, 2 the stem and res2, ... 5 all.
+        anchor_sizes: one side (or a tuple of them) for each of P2..P6; anchor_ratios: height / width.
+        rpn_batch_size, rpn_positive_fraction: anchors sampled an image and the most of them that are positive.
+        roi_batch_size, roi_positive_fraction: the same for RoIs.
+        rpn_iou_thresholds: below the first an anchor is background, from the second on it is an object.
+        roi_iou_threshold: from this IoU on a RoI is an object.
+        rpn_smooth_l1_beta, box_smooth_l1_beta: where smooth L1 turns from square to linear; 0 is plain L1.
+        roi_op: "align". roi_sampling_ratio: samples a bin and side, 0 adaptive. roi_aligned: half-pixel offset.
+        box_head: "2fc" or "4conv1fc". mask_head: "fcn" or "none".
+        mask_loss: "sigmoid". mask_class_agnostic: one mask for all classes. box_class_agnostic: the same for boxes.
+        gt_mask_size: side of the crop in which ground-truth masks are carried.
+        batch_size: images a step, all replicas together; `base_learning_rate` is for 16 images and scales with it.
+        learning_rate_drops: fractions of the run at which the rate is divided by 10.
+        gradient_clip_norm: gradients are scaled down to this global norm; 0: never.
+        seed: of the weights, the sampling and the order of the data.
+
+    Raises:
+        ValueError: a field out of its range, with the value given and what was expected.
+    """
+
+    num_classes: int = 80
+    class_names: tuple[str, ...] = ()
+    # the image
+    image_min_side: int = 800
+    image_max_side: int = 1333
+    train_min_sides: tuple[int, ...] = ()
+    size_divisor: int = 32
+    pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    # the backbone
+    backbone: str = "resnet50"
+    backbone_blocks: tuple[int, ...] = ()
+    features: str = "fpn"
+    backbone_norm: str = "frozen"
+    norm_momentum: float = 0.9
+    norm_epsilon: float = 1e-5
+    norm_groups: int = 32
+    stem_channels: int = 64
+    res2_channels: int = 256
+    num_groups: int = 1
+    width_per_group: int = 64
+    stride_in_1x1: bool = False
+    freeze_at: int = 2
+    fpn_channels: int = 256
+    fpn_norm: str = "none"
+    # the region proposal network
+    anchor_sizes: tuple = (32, 64, 128, 256, 512)
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    rpn_pre_nms_topk_train: int = 2000
+    rpn_pre_nms_topk_test: int = 1000
+    rpn_post_nms_topk_train: int = 1000
+    rpn_post_nms_topk_test: int = 1000
+    rpn_nms_threshold: float = 0.7
+    rpn_batch_size: int = 256
+    rpn_positive_fraction: float = 0.5
+    rpn_iou_thresholds: tuple[float, float] = (0.3, 0.7)
+    rpn_smooth_l1_beta: float = 1.0 / 9.0
+    # regions of interest
+    roi_batch_size: int = 512
+    roi_positive_fraction: float = 0.25
+    roi_iou_threshold: float = 0.5
+    roi_op: str = "align"
+    roi_sampling_ratio: int = 2
+    roi_aligned: bool = True
+    roi_canonical_size: float = 224.0
+    # heads
+    head_norm: str = "none"
+    box_head: str = "2fc"
+    box_head_dim: int = 1024
+    box_pool_size: int = 7
+    box_class_agnostic: bool = False
+    box_delta_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    box_smooth_l1_beta: float = 1.0
+    mask_head: str = "fcn"
+    mask_loss: str = "sigmoid"
+    mask_class_agnostic: bool = False
+    mask_head_dim: int = 256
+    mask_pool_size: int = 14
+    num_keypoints: int = 0
+    # detections
+    score_threshold: float = 0.05
+    nms_threshold: float = 0.5
+    max_detections: int = 100
+    # training
+    gt_mask_size: int = 112
+    batch_size: int = 16
+    base_learning_rate: float = 0.02
+    warmup_steps: int = 1000
+    learning_rate_drops: tuple[float, ...] = (0.75,)
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    gradient_clip_norm: float = 0.0
+    flip: bool = True
+    seed: int = 0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (list, tuple)):
+                object.__setattr__(self, field.name, _as_tuple(value))
+        _check_choices(self)
+        _check_ranges(self)
+        _check_shapes(self)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`class_names`, or "class 0", "class 1", ... where none were given."""
+        return self.class_names or tuple(f"class {i}" for i in range(self.num_classes))
+
+    @property
+    def block_counts(self) -> tuple[int, ...]:
+        """Blocks in res2..res5."""
+        return self.backbone_blocks or BLOCK_COUNTS[self.backbone]
+
+    @property
+    def anchor_sizes_by_level(self) -> tuple[tuple[float, ...], ...]:
+        """`anchor_sizes` as one tuple of sides for each pyramid level."""
+        return tuple(s if isinstance(s, tuple) else (s,) for s in self.anchor_sizes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain Python values."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> "MaskRCNNConfig":
+        """A copy with some fields changed.
+
+        Raises:
+            ValueError: a name that is no field, with the nearest ones.
+        """
+        return make_config({**self.to_dict(), **changes})
+
+
+def make_config(values: dict[str, Any]) -> MaskRCNNConfig:
+    """A config from a dictionary of fields.
+
+    Raises:
+        ValueError: a name that is no field, with the nearest ones, or a value out of range.
+    """
+    known = [f.name for f in dataclasses.fields(MaskRCNNConfig)]
+    for name in values:
+        if name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name, known, n=3) or known
+            raise ValueError(f"there is no config field {name!r}; did you mean {' or '.join(near)}?")
+    return MaskRCNNConfig(**values)
+
+
+def _as_tuple(value: Sequence) -> tuple:
+    return tuple(_as_tuple(v) if isinstance(v, (list, tuple)) else v for v in value)
+
+
+def _check_choices(config: MaskRCNNConfig) -> None:
+    choices = {
+        "backbone": tuple(BLOCK_COUNTS),
+        "features": ("fpn",),
+        "backbone_norm": NORMS,
+        "fpn_norm": NORMS,
+        "head_norm": NORMS,
+        "roi_op": ("align",),
+        "box_head": ("2fc", "4conv1fc"),
+        "mask_head": ("fcn", "none"),
+        "mask_loss": ("sigmoid",),
+        "num_keypoints": (0,),
+        "freeze_at": tuple(range(6)),
+    }
+    for name, allowed in choices.items():
+        value = getattr(config, name)
+        if value not in allowed:
+            raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
+
+
+def _check_ranges(config: MaskRCNNConfig) -> None:
+    at_least_one = (
+        "num_classes image_min_side image_max_side size_divisor stem_channels res2_channels num_groups "
+        "width_per_group fpn_channels norm_groups rpn_pre_nms_topk_train rpn_pre_nms_topk_test "
+        "rpn_post_nms_topk_train rpn_post_nms_topk_test rpn_batch_size roi_batch_size box_head_dim box_pool_size "
+        "mask_head_dim mask_pool_size max_detections gt_mask_size batch_size"
+    ).split()
+    for name in at_least_one:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r}: expected a whole number from 1 up")
+    fractions = (
+        "rpn_nms_threshold rpn_positive_fraction roi_positive_fraction roi_iou_threshold score_threshold "
+        "nms_threshold norm_momentum momentum"
+    ).split()
+    for name in fractions:
+        if not 0.0 <= getattr(config, name) <= 1.0:
+            raise ValueError(f"{name}={getattr(config, name)!r}: expected a number in [0, 1]")
+    not_negative = (
+        "rpn_smooth_l1_beta box_smooth_l1_beta roi_sampling_ratio base_learning_rate warmup_steps weight_decay "
+        "gradient_clip_norm norm_epsilon seed"
+    ).split()
+    for name in not_negative:
+        if not getattr(config, name) >= 0:
+            raise ValueError(f"{name}={getattr(config, name)!r}: expected a number from 0 up")
+
+
+def _check_shapes(config: MaskRCNNConfig) -> None:
+    if config.class_names and len(config.class_names) != config.num_classes:
+        raise ValueError(f"{len(config.class_names)} class_names given for num_classes={config.num_classes}")
+    if config.backbone_blocks and len(config.backbone_blocks) != 4:
+        raise ValueError(f"backbone_blocks={config.backbone_blocks}: expected four counts, for res2..res5")
+    if len(config.anchor_sizes) != len(FPN_STRIDES):
+        raise ValueError(f"anchor_sizes={config.anchor_sizes}: expected {len(FPN_STRIDES)}, one for each of P2..P6")
+    if config.size_divisor % 32:
+        raise ValueError(f"size_divisor={config.size_divisor}: a feature pyramid needs a multiple of 32")
+    if config.image_max_side < config.image_min_side:
+        raise ValueError(f"image_max_side={config.image_max_side} is under image_min_side={config.image_min_side}")
+    low, high = config.rpn_iou_thresholds
+    if not 0.0 <= low <= high <= 1.0:
+        raise ValueError(f"rpn_iou_thresholds={config.rpn_iou_thresholds}: expected 0 <= low <= high <= 1")
+    if any(not 0.0 < at < 1.0 for at in config.learning_rate_drops):
+        raise ValueError(f"learning_rate_drops={config.learning_rate_drops}: expected fractions of the run in (0, 1)")
+    for name in ("pixel_mean", "pixel_std"):
+        if len(getattr(config, name)) != 3:
+            raise ValueError(f"{name}={getattr(config, name)}: expected three numbers, for R, G and B")
+    if min(config.pixel_std) <= 0:
+        raise ValueError(f"pixel_std={config.pixel_std}: expected numbers above 0")

@@ -1,0 +1,189 @@
+"""The base class of all datasets: images and their objects by index."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mrcnn_keras.data.annotations import Annotations, repair
+from mrcnn_keras.data.report import DatasetReport, FaultLog
+
+
+class Dataset:
+    """Images with instance masks, by index. Subclass it for data of your own.
+
+    A subclass sets `class_names` and defines `__len__`, `load_image` and `load_annotations`, which must be safe to call
+    from several threads. Define `image_size` too where it is known without loading the image: training then groups
+    images by orientation, which saves padding.
+
+    Attributes:
+        class_names: names of classes 0..K-1.
+        skip_broken: list broken images in `report()` and go on, where False makes them errors.
+    """
+
+    class_names: tuple[str, ...] = ("object",)
+    skip_broken: bool = False
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} must define __len__, the number of images")
+
+    def load_image(self, index: int) -> np.ndarray:
+        """Image `index` as RGB uint8 (H, W, 3); `read_image` reads a file that way."""
+        raise NotImplementedError(f"{type(self).__name__} must define load_image(index)")
+
+    def load_annotations(self, index: int) -> Annotations:
+        """Objects of image `index`, made with `make_annotations`."""
+        raise NotImplementedError(f"{type(self).__name__} must define load_annotations(index)")
+
+    def image_id(self, index: int):
+        """What evaluation results call the image; the index unless a subclass knows better."""
+        return index
+
+    def image_name(self, index: int) -> str:
+        """What messages call the image."""
+        return str(self.image_id(index))
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """(height, width) of image `index` in pixels; this default loads the image once."""
+        sizes = self.__dict__.setdefault("_sizes", {})
+        if index not in sizes:
+            sizes[index] = tuple(int(side) for side in self.load_image(index).shape[:2])
+        return sizes[index]
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """For each class, the id that COCO results give it; 1..K unless the annotation file says otherwise."""
+        return tuple(range(1, len(self.class_names) + 1))
+
+    def load(self, index: int, skip_broken: bool | None = None) -> tuple[np.ndarray, Annotations] | None:
+        """Image and objects, checked against each other.
+
+        Args:
+            index: 0..len - 1.
+            skip_broken: True turns a broken image into None and a line of `report()`; default `self.skip_broken`.
+
+        Returns:
+            RGB uint8 (H, W, 3) and its `Annotations`, or None.
+
+        Raises:
+            ValueError: the image or its annotations are broken; the message names the image.
+        """
+        try:
+            return self._load_checked(index)
+        except (ValueError, OSError) as error:
+            message = f"image {self.image_name(index)!r}: {error}"
+            if self.skip_broken if skip_broken is None else skip_broken:
+                self._faults.add(index, "load", [("skipped", message)])
+                return None
+            raise ValueError(f"{message} (pass skip_broken=True to leave such images out)") from error
+
+    def repaired(self, index: int, annotations: Annotations) -> Annotations:
+        """The objects of image `index` that can be trained on, boxes clipped; changes go to `report()`."""
+        kept, notes = repair(annotations)
+        if notes:
+            name = self.image_name(index)
+            self._faults.add(index, "repair", [(kind, f"image {name!r}: {note}") for kind, note in notes])
+        return kept
+
+    def subset(self, indices: Sequence[int]) -> "Dataset":
+        """A view of the images at these indices, in this order."""
+        return Subset(self, indices)
+
+    def split(self, first: float | int, seed: int = 0) -> tuple["Dataset", "Dataset"]:
+        """Two views that share no image, drawn at random, each in the dataset's order.
+
+        Args:
+            first: size of the first view, a fraction (float in 0..1) or a number of images (int).
+            seed: >= 0; the same seed gives the same split.
+        """
+        count = len(self)
+        size = round(first * count) if isinstance(first, float) else int(first)
+        if not 0 <= size <= count or (isinstance(first, float) and first > 1):
+            raise ValueError(f"cannot split {count} images at {first}; give a fraction in 0..1 or a count up to {count}")
+        order = np.random.default_rng([seed, count]).permutation(count)
+        return self.subset(np.sort(order[:size])), self.subset(np.sort(order[size:]))
+
+    def report(self, check: bool = False) -> DatasetReport:
+        """Repaired, dropped and skipped so far; with `check`, after loading every image once."""
+        for index in range(len(self) if check else 0):
+            sample = self.load(index, skip_broken=True)
+            if sample is not None:
+                self.repaired(index, sample[1])
+        return self._faults.report()
+
+    @property
+    def _faults(self) -> FaultLog:
+        # Made on first use: a subclass need not call our __init__.
+        return self.__dict__.setdefault("_fault_log", FaultLog())
+
+    def _load_checked(self, index: int) -> tuple[np.ndarray, Annotations]:
+        image, annotations = self.load_image(index), self.load_annotations(index)
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise ValueError(f"load_image must return RGB uint8 (H, W, 3), got {given}")
+        if image.shape[:2] != tuple(annotations.size):
+            raise ValueError(
+                f"the image is {image.shape[1]}x{image.shape[0]} (width x height), its annotations are for "
+                f"{annotations.size[1]}x{annotations.size[0]}; if they were made ignoring the EXIF orientation, remove it"
+            )
+        if len(annotations) and annotations.class_ids.max() >= len(self.class_names):
+            worst = int(annotations.class_ids.max())
+            raise ValueError(f"class id {worst} is not below the number of class_names, {len(self.class_names)}")
+        return image, annotations
+
+
+class Subset(Dataset):
+    """A view of some images of another dataset."""
+
+    def __init__(self, parent: Dataset, indices: Sequence[int]):
+        self.parent = parent
+        self.indices = np.asarray(indices, np.int64).reshape(-1)
+        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < len(parent)):
+            raise ValueError(f"subset indices must be in 0..{len(parent) - 1}, got {indices!r}")
+        self.class_names = parent.class_names
+        self.skip_broken = parent.skip_broken
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def load_image(self, index: int) -> np.ndarray:
+        return self.parent.load_image(int(self.indices[index]))
+
+    def load_annotations(self, index: int) -> Annotations:
+        return self.parent.load_annotations(int(self.indices[index]))
+
+    def image_id(self, index: int):
+        return self.parent.image_id(int(self.indices[index]))
+
+    def image_name(self, index: int) -> str:
+        return self.parent.image_name(int(self.indices[index]))
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        return self.parent.image_size(int(self.indices[index]))
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        return self.parent.category_ids
+
+    def load(self, index: int, skip_broken: bool | None = None) -> tuple[np.ndarray, Annotations] | None:
+        return self.parent.load(int(self.indices[index]), skip_broken)
+
+    def repaired(self, index: int, annotations: Annotations) -> Annotations:
+        return self.parent.repaired(int(self.indices[index]), annotations)
+
+    def report(self, check: bool = False) -> DatasetReport:
+        if check:
+            super().report(check=True)
+        return self._root_report(range(len(self)))
+
+    def _root_report(self, indices: Sequence[int]) -> DatasetReport:
+        wanted = [int(index) for index in self.indices[list(indices)]]
+        if isinstance(self.parent, Subset):
+            return self.parent._root_report(wanted)
+        return self.parent._faults.report(wanted)
+
+
+def knows_sizes(dataset: Dataset) -> bool:
+    """Whether `image_size` answers without loading images."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.parent
+    return type(dataset).image_size is not Dataset.image_size

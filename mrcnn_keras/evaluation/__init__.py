@@ -1,0 +1,13 @@
+"""How good a model is: COCO average precision, by itself and during training."""
+
+from mrcnn_keras.evaluation.coco import coco_ground_truth, evaluate_coco, evaluate_results, format_table
+
+__all__ = ["CocoEvaluation", "coco_ground_truth", "evaluate_coco", "evaluate_results", "format_table"]
+
+
+def __getattr__(name: str):
+    if name == "CocoEvaluation":  # Keras takes seconds to import
+        from mrcnn_keras.evaluation.callback import CocoEvaluation
+
+        return CocoEvaluation
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,55 @@
+"""COCO average precision after each epoch of `fit`."""
+
+from typing import Any
+
+import keras
+
+from mrcnn_keras.evaluation.coco import STATISTICS, evaluate_coco
+
+_LOGGED = STATISTICS[:3]
+
+
+class CocoEvaluation(keras.callbacks.Callback):
+    """Adds `val_bbox_AP`, `val_segm_AP` and their `AP50` and `AP75` to the logs of an epoch.
+
+    Put it before the callbacks that shall see them, such as `ModelCheckpoint(monitor="val_segm_AP", mode="max")`.
+
+    Args:
+        dataset: `mrcnn_keras.data.Dataset` to evaluate on.
+        every: evaluate after every so many epochs, and after the last one; nan in the logs of the others. 1 or more.
+        max_images: evaluate on the first so many images only; None: all.
+        batch_size: images a batch, 1 or more.
+        verbose: show a progress bar.
+
+    Raises:
+        ValueError: `every` is under 1.
+    """
+
+    def __init__(
+        self, dataset: Any, every: int = 1, max_images: int | None = None, batch_size: int = 1, verbose: bool = False
+    ):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every={every}: expected a number of epochs, 1 or more")
+        self.dataset = dataset
+        self.every = every
+        self.max_images = max_images
+        self.batch_size = batch_size
+        self.verbose = verbose
+        self.metrics: dict[str, dict[str, float]] = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        last = epoch + 1 == (self.params or {}).get("epochs")
+        due = last or (epoch + 1) % self.every == 0
+        if due:
+            self.metrics = evaluate_coco(
+                self.model,
+                self.dataset,
+                batch_size=self.batch_size,
+                max_images=self.max_images,
+                verbose=self.verbose,
+            )
+        kinds = self.metrics or ("bbox", "segm")  # CSVLogger takes its columns from the first epoch
+        for kind in kinds if logs is not None else ():
+            for name in _LOGGED:
+                logs[f"val_{kind}_{name}"] = self.metrics[kind][name] if due else float("nan")

@@ -1,0 +1,59 @@
+"""The region proposal network's head (Ren et al., NIPS 2015), shared by all levels."""
+
+import keras
+import tensorflow as tf
+
+from ..layers.conv_norm import ConvNorm
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class RPNHead(keras.layers.Layer):
+    """A 3x3 convolution, then objectness and box regression for each anchor.
+
+    Args:
+        channels: of the 3x3 convolution.
+        num_anchors: anchors a cell.
+
+    Inputs: list of (B, H, W, C). Returns: logits, a list of (B, H * W * num_anchors), and deltas, a list of
+    (B, H * W * num_anchors, 4), both float32, in the order of `Anchors`.
+    """
+
+    def __init__(self, channels=256, num_anchors=3, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.num_anchors = num_anchors
+        self.conv = ConvNorm(channels, 3, relu=True, kernel_initializer=_small(), name="conv")
+        self.objectness = ConvNorm(num_anchors, 1, kernel_initializer=_small(), name="objectness")
+        self.deltas = ConvNorm(4 * num_anchors, 1, kernel_initializer=_small(), name="deltas")
+
+    def build(self, input_shape):
+        self.conv.build(input_shape[0])
+        hidden = self.conv.compute_output_shape(input_shape[0])
+        self.objectness.build(hidden)
+        self.deltas.build(hidden)
+        self.built = True
+
+    def call(self, inputs):
+        logits, deltas = [], []
+        for feature in inputs:
+            hidden = self.conv(feature)
+            batch = tf.shape(feature)[0]
+            logits.append(tf.cast(tf.reshape(self.objectness(hidden), [batch, -1]), tf.float32))
+            deltas.append(tf.cast(tf.reshape(self.deltas(hidden), [batch, -1, 4]), tf.float32))
+        return logits, deltas
+
+    def compute_output_spec(self, inputs):
+        logits, deltas = [], []
+        for feature in inputs:
+            batch, height, width = feature.shape[:3]
+            count = None if height is None or width is None else height * width * self.num_anchors
+            logits.append(keras.KerasTensor((batch, count), dtype="float32"))
+            deltas.append(keras.KerasTensor((batch, count, 4), dtype="float32"))
+        return logits, deltas
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels, "num_anchors": self.num_anchors}
+
+
+def _small() -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=0.01)

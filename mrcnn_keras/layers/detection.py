@@ -1,0 +1,154 @@
+"""From the box head's outputs to detections (section 3.1, inference)."""
+
+import keras
+import tensorflow as tf
+
+from .. import boxes as box_ops
+from . import matching
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class DetectionLayer(keras.layers.Layer):
+    """Decodes, clips and scores the boxes of every class, suppresses overlaps class by class, keeps the best.
+
+    Args:
+        num_classes: object classes; the background's score is the last one.
+        score_threshold: detections must score more than this.
+        nms_threshold: a box overlapping a better one of its class by more than this is dropped.
+        max_detections: detections kept an image.
+        delta_weights: the box coder's weights.
+        class_agnostic: one box for all classes.
+
+    Inputs:
+        class_logits: (B * P, num_classes + 1); box_deltas: (B * P, 4 * num_classes), or 4 when class-agnostic.
+        proposals: (B, P, 4) float32 xyxy, zero rows are padding; image_sizes: (B, 2) float32 [height, width].
+
+    Returns: boxes (B, D, 4) float32 xyxy in input pixels, scores (B, D) float32, class_ids (B, D) int32, best first;
+    rows without a detection are zeros with class -1. D = max_detections.
+    """
+
+    def __init__(
+        self,
+        num_classes=80,
+        score_threshold=0.05,
+        nms_threshold=0.5,
+        max_detections=100,
+        delta_weights=(10.0, 10.0, 5.0, 5.0),
+        class_agnostic=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.score_threshold = score_threshold
+        self.nms_threshold = nms_threshold
+        self.max_detections = max_detections
+        self.delta_weights = tuple(delta_weights)
+        self.class_agnostic = class_agnostic
+        self.built = True
+
+    def call(self, class_logits, box_deltas, proposals, image_sizes):
+        batch, count = tf.unstack(tf.shape(proposals)[:2])
+        scores = tf.nn.softmax(tf.cast(class_logits, tf.float32))[:, : self.num_classes]
+        scores = tf.reshape(scores, [batch, count, self.num_classes])
+        scores = tf.where(box_ops.area(proposals)[..., None] > 0, scores, 0.0)
+        per_box = 1 if self.class_agnostic else self.num_classes
+        deltas = tf.reshape(tf.cast(box_deltas, tf.float32), [batch, count, per_box, 4])
+        boxes = box_ops.decode(deltas, proposals[:, :, None, :], self.delta_weights)
+        boxes = box_ops.clip(boxes, image_sizes)
+        boxes, scores, classes, found = tf.image.combined_non_max_suppression(
+            boxes,
+            scores,
+            self.max_detections,
+            self.max_detections,
+            self.nms_threshold,
+            self.score_threshold,
+            clip_boxes=False,
+        )
+        valid = tf.range(self.max_detections)[None] < found[:, None]
+        return boxes, scores, tf.where(valid, tf.cast(classes, tf.int32), -1)
+
+    def compute_output_spec(self, class_logits, box_deltas, proposals, image_sizes):
+        batch = proposals.shape[0]
+        return (
+            keras.KerasTensor((batch, self.max_detections, 4), dtype="float32"),
+            keras.KerasTensor((batch, self.max_detections), dtype="float32"),
+            keras.KerasTensor((batch, self.max_detections), dtype="int32"),
+        )
+
+    def get_config(self):
+        names = "num_classes score_threshold nms_threshold max_detections delta_weights class_agnostic".split()
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class FlattenBoxes(keras.layers.Layer):
+    """Boxes of a batch as one list with the image each belongs to.
+
+    Inputs: (B, N, 4). Returns: (B * N, 4) float32 and (B * N,) int32.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, boxes):
+        shape = tf.shape(boxes)
+        return tf.reshape(boxes, [-1, 4]), tf.repeat(tf.range(shape[0]), shape[1])
+
+    def compute_output_spec(self, boxes):
+        return keras.KerasTensor((None, 4), dtype="float32"), keras.KerasTensor((None,), dtype="int32")
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class FoundRows(keras.layers.Layer):
+    """The detections that exist, as one list: the mask branch runs on these only.
+
+    Args:
+        multiple: rows are filled up to a multiple of this.
+
+    Inputs: boxes (B, D, 4) and class_ids (B, D). Returns: rois (K, 4) float32, image_index (K,) int32, class_ids (K,)
+    int32 (-1 for filling) and row (K,) int32, the place of each in the B * D rows.
+    """
+
+    def __init__(self, multiple=8, **kwargs):
+        super().__init__(**kwargs)
+        self.multiple = multiple
+        self.built = True
+
+    def call(self, boxes, class_ids):
+        flat = tf.reshape(class_ids, [-1])
+        row, valid = matching.compact_rows(flat >= 0, self.multiple)
+        image_index = row // tf.shape(class_ids)[1]
+        classes = tf.where(valid, tf.gather(flat, row), -1)
+        return tf.gather(tf.reshape(boxes, [-1, 4]), row), image_index, classes, row
+
+    def compute_output_spec(self, boxes, class_ids):
+        ints = [keras.KerasTensor((None,), dtype="int32") for _ in range(3)]
+        return keras.KerasTensor((None, 4), dtype="float32"), *ints
+
+    def get_config(self):
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class MaskProbabilities(keras.layers.Layer):
+    """Mask logits of the found rows as probabilities in their places among all detections.
+
+    Inputs: logits (K, M, M), row (K,) and class_ids (K,) of `FoundRows`, class_ids (B, D) of all. Returns:
+    (B, D, M, M) float32, zero where there is no detection.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, logits, row, row_class_ids, class_ids):
+        probabilities = tf.nn.sigmoid(tf.cast(logits, tf.float32))
+        probabilities = tf.where(row_class_ids[:, None, None] >= 0, probabilities, 0.0)
+        shape = tf.shape(class_ids)
+        side = tf.shape(logits)[1]
+        flat = tf.scatter_nd(row[:, None], probabilities, [shape[0] * shape[1], side, side])
+        return tf.reshape(flat, [shape[0], shape[1], side, side])
+
+    def compute_output_spec(self, logits, row, row_class_ids, class_ids):
+        return keras.KerasTensor((*class_ids.shape, *logits.shape[1:]), dtype="float32")

@@ -1,0 +1,86 @@
+"""Which ground-truth object, if any, each box stands for, and which boxes are sampled (Faster R-CNN, section 3.1.2)."""
+
+import tensorflow as tf
+
+from .. import boxes as box_ops
+
+BACKGROUND, IGNORED, OBJECT = 0, -1, 1
+
+
+def match(
+    boxes: tf.Tensor,
+    gt_boxes: tf.Tensor,
+    gt_valid: tf.Tensor,
+    thresholds: tuple[float, float],
+    allow_low_quality: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Give each box the ground-truth box it overlaps most, and a label by how much that is.
+
+    Args:
+        boxes: (A, 4) or (B, A, 4) float32 xyxy.
+        gt_boxes: (B, G, 4) float32 xyxy, padded.
+        gt_valid: (B, G) bool, False for padding.
+        thresholds: IoU below the first is background, from the second on an object, ignored between.
+        allow_low_quality: also label as objects the boxes that overlap some ground-truth box as much as any does,
+            so that no object goes without (the paper's RPN rule i).
+
+    Returns:
+        index (B, A) int32 into the ground truth, and label (B, A) int32: BACKGROUND, IGNORED or OBJECT.
+    """
+    iou = box_ops.pairwise_iou(boxes, gt_boxes)
+    iou = tf.where(gt_valid[:, None, :], iou, -1.0)
+    index = tf.argmax(iou, axis=2, output_type=tf.int32)
+    best = tf.reduce_max(iou, axis=2)
+    low, high = thresholds
+    label = tf.where(best >= high, OBJECT, tf.where(best < low, BACKGROUND, IGNORED))
+    if allow_low_quality:
+        best_of_gt = tf.reduce_max(iou, axis=1, keepdims=True)
+        is_best = tf.reduce_any((iou == best_of_gt) & (best_of_gt > 0), axis=2)
+        label = tf.where(is_best, OBJECT, label)
+    return index, label
+
+
+def sample(
+    label: tf.Tensor, size: int, positive_fraction: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Choose boxes at random: at most size * positive_fraction objects, background for the rest.
+
+    Args:
+        label: (B, A) int32 of `match`.
+        size: boxes an image.
+        positive_fraction: the most of them that are objects, in [0, 1].
+        seed: (2,) int32.
+
+    Returns:
+        positive (B, P) int32 indices and their validity (B, P) bool, negative (B, N) int32 and validity (B, N) bool.
+        P = min(A, int(size * positive_fraction)), N = min(A, size); valid entries come first.
+    """
+    count = tf.shape(label)[1]
+    key = tf.random.stateless_uniform(tf.shape(label), seed)
+    positive_key = tf.where(label == OBJECT, key, -1.0)
+    negative_key = tf.where(label == BACKGROUND, key, -1.0)
+    key_p, positive = tf.math.top_k(positive_key, tf.minimum(count, int(size * positive_fraction)))
+    key_n, negative = tf.math.top_k(negative_key, tf.minimum(count, size))
+    valid_p = key_p >= 0
+    num_negative = size - tf.reduce_sum(tf.cast(valid_p, tf.int32), axis=1, keepdims=True)
+    valid_n = (key_n >= 0) & (tf.range(tf.shape(key_n)[1])[None] < num_negative)
+    return positive, valid_p, negative, valid_n
+
+
+def compact_rows(keep: tf.Tensor, multiple: int = 16) -> tuple[tf.Tensor, tf.Tensor]:
+    """Indices of the rows to keep, repeated row 0 at the end up to a multiple, so that shapes seldom change.
+
+    Convolution kernels are prepared anew for every batch size they have not seen; a few sizes are cheaper than many,
+    and none of them is zero.
+
+    Args:
+        keep: (R,) bool.
+        multiple: the result's length is a multiple of this, at least one times.
+
+    Returns:
+        index (K,) int32 and valid (K,) bool, False for the filling.
+    """
+    index = tf.cast(tf.where(keep)[:, 0], tf.int32)
+    count = tf.shape(index)[0]
+    length = tf.maximum(multiple, -(-count // multiple) * multiple)
+    return tf.pad(index, [[0, length - count]]), tf.range(length) < count

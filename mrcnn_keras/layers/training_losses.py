@@ -1,0 +1,117 @@
+"""Layers that end the training graph: targets and losses of each branch."""
+
+import keras
+import tensorflow as tf
+
+from .. import boxes as box_ops
+from .. import losses
+from . import matching
+
+
+def _scalars(count: int) -> tuple[keras.KerasTensor, ...]:
+    return tuple(keras.KerasTensor((), dtype="float32") for _ in range(count))
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class RPNLoss(keras.layers.Layer):
+    """Objectness and box losses of the RPN over a random sample of anchors (Faster R-CNN, section 3.1.2).
+
+    Args:
+        batch_size: anchors an image; both losses are sums over this many.
+        positive_fraction: the most of them that are objects.
+        iou_thresholds: background below the first, object from the second on.
+        smooth_l1_beta: of the box loss.
+        seed: of the sample.
+
+    Inputs: logits, list of (B, A_l); deltas, list of (B, A_l, 4); anchors, list of (A_l, 4); gt_boxes (B, G, 4);
+    gt_class_ids (B, G), -1 padding. Returns: class and box loss, () float32 each.
+    """
+
+    def __init__(self, batch_size=256, positive_fraction=0.5, iou_thresholds=(0.3, 0.7), smooth_l1_beta=1 / 9,
+                 seed=0, **kwargs):  # fmt: skip
+        super().__init__(**kwargs)
+        self.batch_size = batch_size
+        self.positive_fraction = positive_fraction
+        self.iou_thresholds = tuple(iou_thresholds)
+        self.smooth_l1_beta = smooth_l1_beta
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def call(self, logits, deltas, anchors, gt_boxes, gt_class_ids):
+        logits, deltas, anchors = tf.concat(logits, 1), tf.concat(deltas, 1), tf.concat(anchors, 0)
+        gt_index, label = matching.match(anchors, gt_boxes, gt_class_ids >= 0, self.iou_thresholds, True)
+        seed = tf.cast(self.seed_generator.next(), tf.int32)
+        positive, valid_p, negative, valid_n = matching.sample(label, self.batch_size, self.positive_fraction, seed)
+        count = tf.cast(tf.shape(logits)[0] * self.batch_size, tf.float32)
+        logits_p, logits_n = (tf.gather(logits, index, batch_dims=1) for index in (positive, negative))
+        class_loss = losses.masked_sum(tf.nn.softplus(-logits_p), valid_p)
+        class_loss += losses.masked_sum(tf.nn.softplus(logits_n), valid_n)
+        matched = tf.gather(gt_boxes, tf.gather(gt_index, positive, batch_dims=1), batch_dims=1)
+        targets = box_ops.encode(matched, tf.gather(anchors, positive))
+        errors = losses.smooth_l1(tf.gather(deltas, positive, batch_dims=1) - targets, self.smooth_l1_beta)
+        return class_loss / count, losses.masked_sum(errors, valid_p) / count
+
+    def compute_output_spec(self, *args, **kwargs):
+        return _scalars(2)
+
+    def get_config(self):
+        names = "batch_size positive_fraction iou_thresholds smooth_l1_beta seed".split()
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class BoxLoss(keras.layers.Layer):
+    """L_cls and L_box of the sampled RoIs (section 3).
+
+    Args:
+        num_classes: object classes.
+        delta_weights: the box coder's weights.
+        smooth_l1_beta: of the box loss.
+
+    Inputs: class_logits (R, K + 1), box_deltas (R, 4 * K) or (R, 4), the four results of `RoISampler`, and gt_boxes
+    (B, G, 4). Returns: class and box loss, () float32 each.
+    """
+
+    def __init__(self, num_classes=80, delta_weights=(10.0, 10.0, 5.0, 5.0), smooth_l1_beta=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.delta_weights = tuple(delta_weights)
+        self.smooth_l1_beta = smooth_l1_beta
+        self.built = True
+
+    def call(self, class_logits, box_deltas, rois, image_index, class_targets, gt_index, gt_boxes):
+        matched = tf.gather_nd(gt_boxes, tf.stack([image_index, gt_index], axis=1))
+        targets = box_ops.encode(matched, rois, self.delta_weights)
+        class_loss = losses.classification_loss(class_logits, class_targets)
+        box_loss = losses.box_loss(box_deltas, targets, class_targets, self.num_classes, self.smooth_l1_beta)
+        return class_loss, box_loss
+
+    def compute_output_spec(self, *args, **kwargs):
+        return _scalars(2)
+
+    def get_config(self):
+        names = ("num_classes", "delta_weights", "smooth_l1_beta")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class MaskLoss(keras.layers.Layer):
+    """L_mask of the RoIs that are objects (section 3).
+
+    Inputs: logits (R, M, M) of the RoIs' own classes, the four results of `PositiveRois`, gt_boxes (B, G, 4) and
+    gt_masks (B, G, S, S) uint8 coverage over each box. Returns: () float32.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, logits, rois, image_index, class_targets, gt_index, gt_boxes, gt_masks):
+        place = tf.stack([image_index, gt_index], axis=1)
+        masks, boxes = tf.gather_nd(gt_masks, place), tf.gather_nd(gt_boxes, place)
+        targets = losses.mask_targets(masks, boxes, rois, size=logits.shape[1])
+        return losses.mask_loss(logits, targets, class_targets >= 0)
+
+    def compute_output_spec(self, *args, **kwargs):
+        return _scalars(1)[0]

@@ -1,0 +1,123 @@
+"""The parts of L = L_cls + L_box + L_mask and of the RPN's loss (section 3), as pure functions."""
+
+import tensorflow as tf
+
+
+def smooth_l1(errors: tf.Tensor, beta: float) -> tf.Tensor:
+    """Fast R-CNN's robust loss (its equation 3, with the turning point as a parameter).
+
+    Args:
+        errors: any shape, float32.
+        beta: below this absolute error the loss is quadratic, above it linear; 0 is the plain absolute error.
+
+    Returns:
+        The loss of each element, same shape.
+    """
+    magnitude = tf.abs(errors)
+    if beta == 0:
+        return magnitude
+    return tf.where(magnitude < beta, 0.5 * tf.square(errors) / beta, magnitude - 0.5 * beta)
+
+
+def masked_sum(values: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Sum of the values whose row is valid; an infinite value in a row that is not counts for nothing.
+
+    Args:
+        values: (..., D) or of `valid`'s shape, float32.
+        valid: (...) bool.
+    """
+    if values.shape.rank > valid.shape.rank:
+        valid = tf.expand_dims(valid, -1)
+    return tf.reduce_sum(tf.where(valid, values, 0.0))
+
+
+def classification_loss(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Softmax cross-entropy, the mean over the RoIs that count.
+
+    Args:
+        logits: (R, K + 1) float32, the background last.
+        targets: (R,) int32 in 0..K; -1 for rows that count for nothing.
+
+    Returns:
+        () float32, 0 where no row counts.
+    """
+    valid = targets >= 0
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets, 0), logits)
+    return tf.math.divide_no_nan(masked_sum(losses, valid), tf.reduce_sum(tf.cast(valid, tf.float32)))
+
+
+def box_loss(deltas: tf.Tensor, targets: tf.Tensor, class_targets: tf.Tensor, num_classes: int, beta: float):
+    """Smooth L1 of the objects' boxes, over the number of all RoIs that count (Fast R-CNN).
+
+    Args:
+        deltas: (R, 4 * K) or (R, 4) float32, in the second case one box for all classes.
+        targets: (R, 4) float32.
+        class_targets: (R,) int32 in 0..K, K the background; -1 for rows that count for nothing.
+        num_classes: K.
+        beta: of `smooth_l1`.
+
+    Returns:
+        () float32.
+    """
+    rows = tf.shape(deltas)[0]
+    per_class = tf.reshape(deltas, [rows, -1, 4])
+    is_object = (class_targets >= 0) & (class_targets < num_classes)
+    chosen = tf.where(is_object, class_targets, 0) if deltas.shape[1] != 4 else tf.zeros_like(class_targets)
+    # One-hot rather than gather: the gradient adds up in the same order every time.
+    weights = tf.one_hot(chosen, tf.shape(per_class)[1], dtype=deltas.dtype)
+    own = tf.reduce_sum(per_class * weights[:, :, None], axis=1)
+    count = tf.reduce_sum(tf.cast(class_targets >= 0, tf.float32))
+    return tf.math.divide_no_nan(masked_sum(smooth_l1(own - targets, beta), is_object), count)
+
+
+def mask_targets(
+    gt_masks: tf.Tensor, gt_boxes: tf.Tensor, rois: tf.Tensor, size: int, threshold: float = 0.5
+) -> tf.Tensor:
+    """What the mask branch should say inside each RoI: the intersection of the RoI and its object's mask.
+
+    The mask is averaged over each cell of the RoI exactly (two small matrix products) and thresholded.
+
+    Args:
+        gt_masks: (R, M, M) uint8, coverage 0..255 over the object's box.
+        gt_boxes: (R, 4) float32 xyxy, that box.
+        rois: (R, 4) float32 xyxy.
+        size: side of the result.
+        threshold: share of a cell that has to be covered.
+
+    Returns:
+        (R, size, size) float32 of 0 and 1.
+    """
+    side = gt_masks.shape[1]
+    rows = _overlap(rois[:, 1], rois[:, 3], gt_boxes[:, 1], gt_boxes[:, 3], size, side)
+    columns = _overlap(rois[:, 0], rois[:, 2], gt_boxes[:, 0], gt_boxes[:, 2], size, side)
+    masks = tf.cast(gt_masks, tf.float32) / 255.0
+    covered = tf.matmul(tf.matmul(rows, masks), columns, transpose_b=True)
+    return tf.cast(covered >= threshold, tf.float32)
+
+
+def _overlap(start, end, crop_start, crop_end, size, side):
+    """(R, size, side): the share of each of `size` bins of [start, end] that each of `side` crop cells covers."""
+    cell = tf.maximum(crop_end - crop_start, 1e-6) / side
+    low, high = (start - crop_start) / cell, (end - crop_start) / cell
+    step = tf.maximum(high - low, 1e-6) / size
+    bin_low = low[:, None] + step[:, None] * tf.range(size, dtype=tf.float32)
+    bin_high = bin_low + step[:, None]
+    cells = tf.range(side, dtype=tf.float32)
+    shared = tf.minimum(bin_high[:, :, None], cells + 1.0) - tf.maximum(bin_low[:, :, None], cells)
+    return tf.nn.relu(shared) / step[:, None, None]
+
+
+def mask_loss(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Average binary cross-entropy over the pixels of the RoIs that are objects.
+
+    Args:
+        logits: (R, M, M) float32, of each RoI's ground-truth class only.
+        targets: (R, M, M) float32 of 0 and 1.
+        valid: (R,) bool.
+
+    Returns:
+        () float32, 0 where no RoI is an object.
+    """
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+    per_roi = tf.reduce_mean(losses, axis=[1, 2])
+    return tf.math.divide_no_nan(masked_sum(per_roi, valid), tf.reduce_sum(tf.cast(valid, tf.float32)))

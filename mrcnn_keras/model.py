@@ -1,0 +1,327 @@
+"""MaskRCNN: a keras.Model that trains with `fit` and answers with `detect`."""
+
+import os
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from .config import MaskRCNNConfig, make_config
+from .data.dataset import Dataset
+from .data.pipeline import training_batches
+from .inference.detections import Detections
+from .inference.postprocess import to_detections
+from .inference.preprocess import prepare_images
+from .network import build_graphs
+from .presets import preset_config
+from .training.finite import assert_finite, explain
+from .training.optimizer import SGD
+from .training.schedules import paper_schedule
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class MaskRCNN(keras.Model):
+    """Mask R-CNN (He et al., ICCV 2017).
+
+    The model itself is the inference graph (see `network.build_graphs` for its inputs and outputs); a training graph
+    over the same layers hangs beside it and is what `fit` runs.
+
+    Args:
+        config: a `MaskRCNNConfig`; the paper's ResNet-50-FPN by default.
+
+    Raises:
+        ValueError: a config field out of range.
+    """
+
+    def __init__(self, config: MaskRCNNConfig | None = None, name: str = "mask_rcnn", **kwargs):
+        config = config or MaskRCNNConfig()
+        if isinstance(config, dict):
+            config = make_config(config)
+        graphs = build_graphs(config)
+        super().__init__(inputs=graphs.inputs, outputs=graphs.outputs, name=name, **kwargs)
+        self.config = config
+        self.training_graph = keras.Model(graphs.training_inputs, graphs.losses, name="training")
+        self.loss_trackers = {key: keras.metrics.Mean(name=key) for key in ("loss", *graphs.losses)}
+        self._default_schedule = False
+        self._detect_function = None
+
+    @classmethod
+    def from_preset(cls, preset: str, weights: str | None = None, **overrides: Any) -> "MaskRCNN":
+        """A model by the name of its architecture.
+
+        Args:
+            preset: a name of `mrcnn_keras.presets.PRESETS`.
+            weights: None for random weights, or the path of a `.keras` or `.weights.h5` file of the same architecture.
+            **overrides: config fields.
+
+        Raises:
+            ValueError: no such preset or field.
+        """
+        model = cls(preset_config(preset, **overrides))
+        if weights is not None:
+            if not os.path.exists(weights):
+                raise ValueError(f"weights={weights!r}: expected None or the path of a .keras or .weights.h5 file")
+            model.load_weights(weights)
+        return model
+
+    # ---- training ----
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        *,
+        learning_rate: Any = None,
+        total_steps: int | None = None,
+        jit_compile: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Choose the optimizer.
+
+        Args:
+            optimizer: any Keras optimizer. None: the paper's SGD (momentum 0.9, weight decay 1e-4 but not on norms
+                and biases) and schedule (linear warm-up, 0.02 for 16 images a step scaled to the batch, dropped at
+                three quarters of the run).
+            learning_rate: with `optimizer=None`, a number or schedule to use in place of the paper's schedule.
+            total_steps: length of the run that the paper's schedule spans; None: what the first `fit` asks for.
+            jit_compile: XLA; off, since the number of objects changes the shapes from step to step.
+            **kwargs: as `keras.Model.compile`; there is no `loss`, the training graph holds the losses.
+        """
+        c = self.config
+        self._default_schedule = optimizer is None and learning_rate is None and total_steps is None
+        if optimizer is None:
+            if learning_rate is None:
+                learning_rate = self._paper_schedule(c.batch_size, total_steps or 160_000)
+            clip = c.gradient_clip_norm or None
+            optimizer = SGD(learning_rate, c.momentum, c.weight_decay, global_clipnorm=clip)
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def _paper_schedule(self, images_per_step: int, total_steps: int):
+        c = self.config
+        return paper_schedule(
+            images_per_step, total_steps, c.base_learning_rate, c.warmup_steps, c.learning_rate_drops
+        )
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        if not self.compiled:
+            return None
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+        self.optimizer.build(self.trainable_variables)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return list(self.loss_trackers.values())
+
+    def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        inputs, image_index = _split(data)
+        variables = self.trainable_variables
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        with tf.GradientTape() as tape:
+            losses = self.training_graph(inputs, training=True)
+            total = tf.add_n(list(losses.values()))
+            scaled = self.optimizer.scale_loss(total / replicas)
+        gradients = tape.gradient(scaled, variables)
+        with tf.control_dependencies([assert_finite(losses, gradients, image_index)]):
+            gradients = [tf.identity(gradient) for gradient in gradients]
+        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
+        self.optimizer.apply(gradients, variables)
+        return {**self._track(total, losses, image_index), "learning_rate": rate}
+
+    def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        inputs, image_index = _split(data)
+        losses = self.training_graph(inputs, training=False)
+        return self._track(tf.add_n(list(losses.values())), losses, image_index)
+
+    def _track(self, total, losses, image_index):
+        images = tf.shape(image_index)[0]
+        for name, value in {"loss": total, **losses}.items():
+            self.loss_trackers[name].update_state(value, sample_weight=images)
+        return {name: tracker.result() for name, tracker in self.loss_trackers.items()}
+
+    def fit(
+        self,
+        train: Any = None,
+        *,
+        validation_data: Any = None,
+        epochs: int = 1,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        batch_size: int | None = None,
+        workers: int = 2,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Train; the losses and the learning rate are shown as training goes.
+
+        A compiled model that was saved and loaded goes on where it stopped: the optimizer's step count says how much
+        of the data has been seen.
+
+        Args:
+            train: an `mrcnn_keras.data.Dataset`, or a `tf.data.Dataset` of the batches `data.training_batches` makes.
+            validation_data: the same, for the validation losses of each epoch.
+            epochs, initial_epoch, steps_per_epoch: as in Keras; a `Dataset` has as many steps as it has full batches.
+            batch_size: images a step for a `Dataset`; None: `config.batch_size`.
+            workers: images prepared at the same time.
+            **kwargs: as `keras.Model.fit`: `callbacks`, `verbose`, `validation_freq`, ...
+
+        Raises:
+            ValueError: a dataset that does not fit the model.
+            NonFiniteLossError: the loss became infinite or NaN; it names the images. The weights are as before.
+        """
+        if not self.compiled:
+            self.compile()
+        batch_size = batch_size or self.config.batch_size
+        name_of_image = str
+        if isinstance(train, Dataset):
+            self._check_dataset(train)
+            name_of_image = train.image_name
+            steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
+            train = self._training_batches(train, batch_size, workers)
+        if isinstance(validation_data, Dataset):
+            self._check_dataset(validation_data)
+            validation_data = self._validation_batches(validation_data, batch_size, workers)
+        if self._default_schedule and steps_per_epoch and int(self.optimizer.iterations) == 0:
+            self.optimizer._learning_rate = self._paper_schedule(batch_size, steps_per_epoch * epochs)
+        try:
+            return super().fit(
+                train,
+                validation_data=validation_data,
+                epochs=epochs,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                **kwargs,
+            )
+        except tf.errors.InvalidArgumentError as error:
+            explained = explain(error.message, lambda index: name_of_image(index))
+            if explained is None:
+                raise
+            raise explained from None
+
+    def _check_dataset(self, dataset: Dataset) -> None:
+        if len(dataset) == 0:
+            raise ValueError("the dataset has no images")
+        given = len(dataset.class_names)
+        if given != self.config.num_classes:
+            raise ValueError(
+                f"the dataset has {given} classes ({', '.join(dataset.class_names[:5])}{', ...' if given > 5 else ''})"
+                f" and the model {self.config.num_classes}; make the model with num_classes={given}"
+            )
+
+    def _batches(self, dataset: Dataset, batch_size: int, workers: int, **options) -> tf.data.Dataset:
+        c = self.config
+        batches = training_batches(
+            dataset,
+            batch_size=batch_size,
+            max_side=c.image_max_side,
+            size_divisor=c.size_divisor,
+            mask_size=c.gt_mask_size,
+            workers=workers,
+            **options,
+        )
+        return batches if c.mask_head != "none" else batches.map(_without_masks)
+
+    def _training_batches(self, dataset: Dataset, batch_size: int, workers: int) -> tf.data.Dataset:
+        c = self.config
+        return self._batches(
+            dataset,
+            batch_size,
+            workers,
+            min_side=c.train_min_sides or c.image_min_side,
+            flip=c.flip,
+            seed=c.seed,
+            start_step=int(self.optimizer.iterations),
+        )
+
+    def _validation_batches(self, dataset: Dataset, batch_size: int, workers: int) -> tf.data.Dataset:
+        options = {"flip": False, "shuffle": False, "repeat": False, "drop_remainder": False}
+        return self._batches(dataset, batch_size, workers, min_side=self.config.image_min_side, **options)
+
+    # ---- inference ----
+
+    def detect(
+        self,
+        images: Any,
+        batch_size: int = 1,
+        score_threshold: float | None = None,
+        masks: str | None = "bitmap",
+    ) -> list[Detections]:
+        """Find the objects in images.
+
+        Args:
+            images: one image or a list of them: RGB uint8 array (H, W, 3), path or PIL image, of any sizes.
+            batch_size: images that go through the network together; they are padded to a common size.
+            score_threshold: keep detections above this score; None: the config's. Only higher values have an effect.
+            masks: "bitmap" for `Detections.masks`, "rle" for `Detections.rles` (COCO run lengths), None for neither.
+
+        Returns:
+            One `Detections` an image, boxes and masks in the frame of the image as given.
+
+        Raises:
+            ValueError: an image that cannot be read, by name.
+        """
+        images = list(images) if isinstance(images, (list, tuple)) else [images]
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: expected a whole number from 1 up")
+        if self._detect_function is None:
+            self._detect_function = self._make_detect_function()
+        c = self.config
+        found = []
+        for start in range(0, len(images), batch_size):
+            chunk = images[start : start + batch_size]
+            batch, sizes = prepare_images(chunk, c.image_min_side, c.image_max_side, c.size_divisor)
+            outputs = self._detect_function(batch["images"], batch["image_sizes"])
+            found += to_detections(
+                outputs, batch["image_sizes"], sizes, c.names, masks=masks, score_threshold=score_threshold
+            )
+        return found
+
+    def _make_detect_function(self):
+        signature = [tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, 2], tf.float32)]
+
+        @tf.function(input_signature=signature, autograph=False)
+        def run(images, image_sizes):
+            return self({"images": tf.cast(images, tf.float32), "image_sizes": image_sizes}, training=False)
+
+        return run
+
+    # ---- files ----
+
+    def get_config(self) -> dict[str, Any]:
+        return {"config": self.config.to_dict(), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MaskRCNN":
+        return cls(make_config(config["config"]), name=config.get("name", "mask_rcnn"))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "MaskRCNN":
+        """A model from the `.keras` file that `save` wrote, with its optimizer's state if it was compiled.
+
+        Raises:
+            ValueError: the file is absent or holds something else.
+        """
+        if not os.path.isfile(path):
+            raise ValueError(f"there is no file {os.fspath(path)!r}")
+        model = keras.saving.load_model(path)
+        if not isinstance(model, cls):
+            raise ValueError(f"{os.fspath(path)!r} holds a {type(model).__name__}, not a MaskRCNN")
+        return model
+
+    def export(self, path: str | os.PathLike, **kwargs: Any) -> None:
+        """Write a SavedModel for TensorFlow Serving; see `mrcnn_keras.serving.export` for the signatures."""
+        from .serving.export import export_saved_model
+
+        export_saved_model(self, path, **kwargs)
+
+
+def _split(data: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """The training graph's inputs, and the batch's image indices for messages."""
+    inputs = dict(data)
+    images = inputs["images"]
+    image_index = inputs.pop("image_index", None)
+    return inputs, tf.range(tf.shape(images)[0]) if image_index is None else image_index
+
+
+def _without_masks(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {name: value for name, value in batch.items() if name != "gt_masks"}

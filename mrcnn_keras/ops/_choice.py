@@ -1,0 +1,84 @@
+"""Which implementation of an operation runs: argument, context manager, environment, then what can run here."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from mrcnn_keras.ops import _library
+
+VARIABLE = "MRCNN_KERAS_ROI_ALIGN"
+_NAMES = ("auto", "compiled", "tensorflow")
+
+_lock = threading.Lock()
+_active: list[tuple[int, str]] = []  # (thread, name), the latest last
+
+
+@contextlib.contextmanager
+def use_implementation(name: str) -> Iterator[None]:
+    """Within the block, `implementation="auto"` means `name`; wrap exports and other graphs that leave this machine.
+
+    A block of the calling thread goes before those of other threads, and the threads that a distribution strategy
+    starts inside the block follow it. A tf.function keeps what was chosen when it was traced.
+
+    Args:
+        name: "compiled", "tensorflow" or "auto".
+
+    Raises:
+        ValueError: another name.
+    """
+    entry = (threading.get_ident(), _checked(name, "use_implementation"))
+    with _lock:
+        _active.append(entry)
+    try:
+        yield
+    finally:
+        with _lock:
+            last = max(i for i, active in enumerate(_active) if active is entry)
+            del _active[last]
+
+
+def resolve(implementation: str) -> str:
+    """ "compiled" or "tensorflow", for a call with this `implementation` argument.
+
+    Raises:
+        ValueError: an unknown name.
+        RuntimeError: "compiled" was asked for and the operation is not available.
+    """
+    name = _checked(implementation, "implementation")
+    if name == "auto":
+        name = _requested()
+    if name == "auto":
+        return "compiled" if not _needs_stock_operations() and _library.usable() else "tensorflow"
+    if name == "compiled":
+        _library.require()
+    return name
+
+
+def _requested():
+    with _lock:
+        mine = [name for thread, name in _active if thread == threading.get_ident()]
+        others = [name for _, name in _active]
+    if mine or others:
+        return (mine or others)[-1]
+    return _checked(os.environ.get(VARIABLE) or "auto", f"environment variable {VARIABLE}")
+
+
+def _checked(name, where):
+    if name not in _NAMES:
+        raise ValueError(f"{where} must be one of {', '.join(_NAMES)}, got {name!r}")
+    return name
+
+
+def _needs_stock_operations():
+    # Traced for XLA, which has no kernel for our operation, or while a SavedModel is written.
+    try:
+        from tensorflow.python.ops import control_flow_util
+        from tensorflow.python.saved_model import save_context
+    except ImportError:  # not public: without them, use_implementation is the way
+        return False
+    if save_context.in_save_context():
+        return True
+    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

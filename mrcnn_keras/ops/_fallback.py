@@ -1,0 +1,151 @@
+"""RoIAlign over a pyramid in stock TensorFlow operations: XLA compiles it, TensorFlow Serving loads it.
+
+The maps are laid end to end as one table of cells, and the RoIs are worked through in chunks. A loop visits the cells
+("taps") that the bins of a chunk need, one tap of every bin at a time, so memory stays near the size of the output;
+RoIs are sorted by their number of taps first, so that a few long boxes do not make everyone's loop long. The gradient
+is written out as the same loop adding into the table, for which TensorFlow reuses one buffer.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from mrcnn_keras.ops import _fallback_max as largest
+from mrcnn_keras.ops._geometry import tap
+from mrcnn_keras.ops._rois import Chunks, Rois, Spec, make_chunks, make_rois
+
+_CHUNK_ELEMENTS = 1 << 20
+
+
+def roi_align_tensorflow(feature_maps: Sequence, boxes, image_index, level, spec: Spec) -> tf.Tensor:
+    """Same arguments, values and gradients as the compiled operation; see `multilevel_roi_align`."""
+    boxes, image_index, level = (tf.stop_gradient(t) for t in (boxes, image_index, level))
+    if tf.executing_eagerly():  # a loop run eagerly would copy the gradient table at every turn
+        return _as_function(spec)(tuple(feature_maps), boxes, image_index, level)
+    return _roi_align(tuple(feature_maps), boxes, image_index, level, spec)
+
+
+@functools.lru_cache(maxsize=64)
+def _as_function(spec):
+    return tf.function(functools.partial(_roi_align, spec=spec), reduce_retracing=True, autograph=False)
+
+
+def _roi_align(feature_maps, boxes, image_index, level, spec):
+    with tf.control_dependencies(_checks(feature_maps, boxes, image_index, level)):
+        boxes = tf.identity(boxes)
+    shapes = [tf.shape(m) for m in feature_maps]
+    dtype, channels = feature_maps[0].dtype, feature_maps[0].shape[-1]
+    rois = make_rois(shapes, boxes, image_index, level, spec)
+    # One (chunk, P, P, C) float32 tensor is a few MiB and stays in the processor's cache.
+    chunks = make_chunks(rois, max(1, _CHUNK_ELEMENTS // (spec.output_size[0] * spec.output_size[1] * channels)))
+
+    @tf.custom_gradient
+    def pool(*maps):
+        table = _table(maps)
+        if spec.reduce == "max":
+            pooled, winner = largest.forward(table, chunks)
+        else:
+            pooled, winner = _forward(table, chunks), None
+
+        def gradient(upstream):
+            total = tf.zeros(tf.shape(table), tf.float32)
+            if winner is None:
+                total = _backward(total, upstream, chunks)
+            else:
+                total = largest.backward(total, upstream, winner, chunks)
+            return _split(tf.cast(total, dtype), shapes)
+
+        return chunks.restore(pooled), gradient
+
+    return tf.ensure_shape(pool(*feature_maps), (boxes.shape[0], *spec.output_size, channels))
+
+
+def _checks(feature_maps, boxes, image_index, level):
+    # XLA drops assertions: everything after this keeps its indices in range by itself.
+    batches = tf.stack([tf.shape(m)[0] for m in feature_maps])
+    batch, levels = batches[0], len(feature_maps)
+    finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
+    return [
+        _require(batches == batch, batches, "batch size must be that of feature map 0", batch, "feature map"),
+        _require(finite, boxes, "boxes must be finite", "", "RoI row"),
+        _require(_in_range(image_index, batch), image_index, "image_index must be >= 0 and below", batch, "RoI row"),
+        _require(_in_range(level, levels), level, "level must be >= 0 and below", levels, "RoI row"),
+    ]
+
+
+def _in_range(index, limit):
+    return (index >= 0) & (index < limit)
+
+
+def _require(good, values, message, limit, what):
+    # argmin finds the first offender; where there is none it finds the padding.
+    row = tf.argmin(tf.cast(tf.concat([good, [False]], axis=0), tf.int32), output_type=tf.int32)
+    value = tf.gather(tf.concat([values, tf.zeros((1, *values.shape[1:]), values.dtype)], axis=0), row)
+    return tf.debugging.Assert(tf.reduce_all(good), [f"RoiAlign: {message}", limit, f"got {what}", row, "with", value])
+
+
+def _table(maps):
+    cells = [tf.reshape(m, (-1, m.shape[-1])) for m in maps]
+    return cells[0] if len(cells) == 1 else tf.concat(cells, axis=0)
+
+
+def _split(table, shapes):
+    if len(shapes) == 1:
+        return [tf.reshape(table, shapes[0])]
+    sizes = [tf.reduce_prod(s[:3]) for s in shapes]
+    return [tf.reshape(part, s) for part, s in zip(tf.split(table, sizes), shapes, strict=True)]
+
+
+def _forward(table, chunks: Chunks):
+    """Sum of weighted cells, (chunks, RoIs in a chunk, P, P, C) in the table's dtype."""
+    channels = table.shape[-1]
+
+    def pool(chunk, results):
+        rois = chunks.take(chunk)
+
+        def add(trip, total):
+            cell, weight = _taps(rois, trip)
+            cells = tf.cast(tf.gather(table, cell), tf.float32)
+            return trip + 1, total + weight[..., None] * cells
+
+        zeros = tf.zeros((chunks.length, rois.rows.bins, rois.columns.bins, channels))
+        return chunk + 1, results.write(chunk, tf.cast(_loop(rois, add, zeros), table.dtype))
+
+    shape = (None, chunks.rois.rows.bins, chunks.rois.columns.bins, channels)
+    results = tf.TensorArray(table.dtype, chunks.number, element_shape=shape)
+    _, results = tf.while_loop(lambda chunk, _: chunk < chunks.number, pool, (0, results), parallel_iterations=1)
+    return results.stack()
+
+
+def _backward(total, upstream, chunks: Chunks):
+    """`total` (cells, C) float32 plus the upstream gradient (R, P, P, C) carried back to the cells."""
+    channels = total.shape[-1]
+
+    def spread(chunk, total):
+        rois = chunks.take(chunk)
+        gradient = tf.cast(tf.gather(upstream, chunks.rows(chunk)), tf.float32)
+
+        def add(trip, total):
+            cell, weight = _taps(rois, trip)
+            parts = tf.reshape(weight[..., None] * gradient, (-1, channels))
+            return trip + 1, tf.tensor_scatter_nd_add(total, tf.reshape(cell, (-1, 1)), parts)
+
+        return chunk + 1, _loop(rois, add, total)
+
+    return tf.while_loop(lambda chunk, _: chunk < chunks.number, spread, (0, total), parallel_iterations=1)[1]
+
+
+def _loop(rois: Rois, body, state):
+    last = tf.reduce_max(rois.trips())
+    return tf.while_loop(lambda trip, _: trip < last, body, (0, state), parallel_iterations=1)[1]
+
+
+def _taps(rois: Rois, trip):
+    """Cell in the table and weight of one tap of every bin, (RoIs, P, P); a RoI that has no more taps weighs 0."""
+    across = tf.maximum(rois.column_trips, 1)
+    row, row_weight = tap(rois.rows, trip // across)
+    column, column_weight = tap(rois.columns, trip % across)
+    row_weight = tf.where((trip < rois.trips())[:, None], row_weight, 0.0)
+    cell = (rois.offset[:, None] + row * rois.width[:, None])[:, :, None] + column[:, None, :]
+    return cell, row_weight[:, :, None] * column_weight[:, None, :]

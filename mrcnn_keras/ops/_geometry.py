@@ -1,0 +1,119 @@
+"""Where RoIAlign samples, as tensors: the arithmetic of one axis, shared by values and gradients of the fallback."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+# At most 4 adaptive samples are within one cell of a cell (their spacing is over 0.5); the rest is room for rounding.
+_CANDIDATES = 7
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis (rows or columns) of R RoIs cut into bins; every field but the last two is (R,) float32."""
+
+    start: tf.Tensor  # first edge, in cells
+    bin_size: tf.Tensor  # cells in one bin, negative for a reversed box
+    samples: tf.Tensor  # samples in one bin, a whole number >= 0
+    extent: tf.Tensor  # cells in the map
+    bins: int
+    adaptive: bool
+
+    def apply(self, function) -> "Axis":
+        """The axis with `function` applied to every tensor."""
+        fields = (self.start, self.bin_size, self.samples, self.extent)
+        return Axis(*(function(t) for t in fields), self.bins, self.adaptive)
+
+    def bin_starts(self) -> tf.Tensor:
+        """First edge of every bin, (R, bins)."""
+        return self.start[:, None] + tf.range(self.bins, dtype=tf.float32) * self.bin_size[:, None]
+
+    def steps(self) -> tf.Tensor:
+        """Distance of two samples, (R,); 1 where there is no sample."""
+        return tf.where(self.samples > 0, self.bin_size / tf.maximum(self.samples, 1.0), 1.0)
+
+    def positions(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sample `index` ((R, bins) or (R, bins, K) float32) of every bin: its position clamped into the map, and
+        whether it counts, that is, lies in the map grown by one cell."""
+        pad = (slice(None),) + (None,) * (len(index.shape) - 1)
+        starts = self.bin_starts() if len(index.shape) == 2 else self.bin_starts()[:, :, None]
+        samples = self.samples[pad]
+        at = starts + (index + 0.5) * self.bin_size[pad] / tf.maximum(samples, 1.0)
+        valid = (at >= -1.0) & (at <= self.extent[pad]) & (index < samples)
+        return tf.clip_by_value(at, 0.0, self.extent[pad] - 1.0), valid
+
+
+def make_axis(low, high, scale, extent, bins: int, sampling_ratio: int, aligned: bool) -> Axis:
+    """Axis of RoIs from `low` to `high` (image pixels) on maps of `extent` cells, all (R,) float32."""
+    offset = 0.5 if aligned else 0.0
+    start = low * scale - offset
+    size = high * scale - offset - start
+    if not aligned:
+        size = tf.maximum(size, 1.0)
+    # Division by a constant would be rewritten as a product with its rounded inverse, and ceil() would then see
+    # 3.0000002 for a box of 21 cells in 7 bins; no optimizer may assume that a number equals itself.
+    bin_size = size / tf.where(size == size, float(bins), size)
+    if sampling_ratio > 0:
+        samples = tf.where(size == size, float(sampling_ratio), size)
+    else:
+        samples = tf.maximum(tf.math.ceil(bin_size), 0.0)
+    return Axis(start, bin_size, samples, extent, bins, sampling_ratio <= 0)
+
+
+def num_taps(axis: Axis) -> tf.Tensor:
+    """Cells to visit in each bin so that the weighted mean of the bin's samples is complete, (R,) int32."""
+    if not axis.adaptive:
+        return tf.cast(2.0 * axis.samples, tf.int32)
+    first, last = _cell_range(axis)
+    return tf.where(axis.samples > 0, tf.reduce_max(tf.cast(last - first, tf.int32), axis=1) + 1, 0)
+
+
+def tap(axis: Axis, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Tap `index` ((R,) int32) of every bin.
+
+    Adaptive samples are less than a cell apart, so a tap is a cell and carries the weights of all the samples around
+    it; a given number of samples may lie far apart, and a tap is one of the two neighbours of a sample.
+
+    Returns: cell (R, bins) int32 in the map; weight (R, bins) float32, already divided by the number of samples.
+    """
+    cell, weight = _adaptive_tap(axis, index) if axis.adaptive else _sample_tap(axis, index)
+    return tf.cast(cell, tf.int32), weight / tf.maximum(axis.samples, 1.0)[:, None]
+
+
+def sample_window(axis: Axis) -> tuple[tf.Tensor, tf.Tensor]:
+    """First sample of every bin (R, bins) float32, and the number per bin (R,) int32, that can touch the map."""
+    if not axis.adaptive:
+        return tf.zeros((tf.shape(axis.start)[0], axis.bins)), tf.cast(axis.samples, tf.int32)
+    starts, steps, samples = axis.bin_starts(), axis.steps()[:, None], axis.samples[:, None]
+    first = tf.clip_by_value(tf.floor((-1.0 - starts) / steps - 0.5), 0.0, samples)
+    end = tf.clip_by_value(tf.math.ceil((axis.extent[:, None] - starts) / steps + 0.5), 0.0, samples)
+    return first, tf.reduce_max(tf.cast(tf.maximum(end - first, 0.0), tf.int32), axis=1)
+
+
+def _cell_range(axis):
+    # First and last cell that a bin's samples touch; samples left of the map count as being in cell 0.
+    ends = tf.stack([tf.zeros_like(axis.samples), tf.maximum(axis.samples - 1.0, 0.0)], axis=-1)
+    at, _ = axis.positions(tf.repeat(ends[:, None, :], axis.bins, axis=1))
+    first, last = tf.unstack(tf.floor(at), axis=-1)
+    return first, tf.minimum(last + 1.0, axis.extent[:, None] - 1.0)
+
+
+def _adaptive_tap(axis, index):
+    first, last = _cell_range(axis)
+    cell = first + tf.cast(index, tf.float32)[:, None]
+    nearest = tf.math.ceil((cell - 1.0 - axis.bin_starts()) / axis.steps()[:, None] - 0.5) - 1.0
+    nearest = tf.clip_by_value(nearest, 0.0, tf.maximum(axis.samples - 1.0, 0.0)[:, None])
+    at, valid = axis.positions(nearest[:, :, None] + tf.range(_CANDIDATES, dtype=tf.float32))
+    hat = tf.maximum(1.0 - tf.abs(at - cell[:, :, None]), 0.0)
+    weight = tf.reduce_sum(tf.where(valid, hat, 0.0), axis=-1)
+    return tf.minimum(cell, last), tf.where(cell <= last, weight, 0.0)
+
+
+def _sample_tap(axis, index):
+    sample = tf.repeat(tf.cast(index // 2, tf.float32)[:, None], axis.bins, axis=1)
+    at, valid = axis.positions(sample)
+    low = tf.floor(at)
+    upper = (index % 2 == 1)[:, None]
+    weight = tf.where(upper, at - low, 1.0 - (at - low))
+    cell = tf.minimum(tf.where(upper, low + 1.0, low), axis.extent[:, None] - 1.0)
+    return cell, tf.where(valid, weight, 0.0)

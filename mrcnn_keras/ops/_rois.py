@@ -1,0 +1,96 @@
+"""The RoIs of one call of the fallback, ordered and cut into chunks of equal length."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from mrcnn_keras.ops._geometry import Axis, make_axis, num_taps, sample_window
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The attributes of the operation, as in `multilevel_roi_align`."""
+
+    scales: tuple[float, ...]
+    output_size: tuple[int, int]
+    sampling_ratio: int
+    aligned: bool
+    reduce: str
+
+
+@dataclass(frozen=True)
+class Rois:
+    """R RoIs on maps that lie end to end in one table of cells; every tensor is (R,)."""
+
+    rows: Axis
+    columns: Axis
+    offset: tf.Tensor  # first cell of the RoI's map in the table
+    width: tf.Tensor  # cells in one row of that map
+    row_trips: tf.Tensor  # what the loop over the RoI's cells or samples needs on each axis
+    column_trips: tf.Tensor
+
+    def trips(self) -> tf.Tensor:
+        """Turns of the loop for each RoI."""
+        return self.row_trips * self.column_trips
+
+    def apply(self, function) -> "Rois":
+        """The RoIs with `function` applied to every tensor."""
+        rest = (self.offset, self.width, self.row_trips, self.column_trips)
+        return Rois(self.rows.apply(function), self.columns.apply(function), *(function(t) for t in rest))
+
+
+def make_rois(map_shapes, boxes, image_index, level, spec: Spec) -> Rois:
+    """Geometry of boxes (R, 4) on the maps of the given shapes; indices out of range are moved into it."""
+    level = tf.clip_by_value(level, 0, len(map_shapes) - 1)
+    image_index = tf.clip_by_value(image_index, 0, tf.maximum(map_shapes[0][0] - 1, 0))
+    starts = tf.cumsum(tf.stack([tf.reduce_prod(s[:3]) for s in map_shapes]), exclusive=True)
+    size = tf.gather(tf.stack([s[1:3] for s in map_shapes]), level)
+    scale = tf.gather(tf.constant(spec.scales, tf.float32), level)
+    offset = tf.gather(starts, level) + image_index * size[:, 0] * size[:, 1]
+
+    axes = []
+    for i, bins in enumerate(spec.output_size):
+        extent = tf.cast(size[:, i], tf.float32)
+        low, high = boxes[:, 1 - i], boxes[:, 3 - i]
+        axes.append(make_axis(low, high, scale, extent, bins, spec.sampling_ratio, spec.aligned))
+    count = num_taps if spec.reduce == "average" else lambda axis: sample_window(axis)[1]
+    return Rois(*axes, offset, size[:, 1], count(axes[0]), count(axes[1]))
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """RoIs in the order of their loops' lengths, padded with empty ones to a whole number of chunks."""
+
+    rois: Rois
+    order: tf.Tensor  # (R,) the caller's row of each sorted RoI
+    padded_order: tf.Tensor  # the same, padding rows point at row 0
+    length: int | tf.Tensor
+    number: tf.Tensor
+
+    def take(self, chunk: tf.Tensor) -> Rois:
+        """The RoIs of one chunk."""
+        return self.rois.apply(lambda t: tf.slice(t, [chunk * self.length], [self.length]))
+
+    def rows(self, chunk: tf.Tensor) -> tf.Tensor:
+        """The caller's rows of the RoIs of one chunk, (length,)."""
+        return tf.slice(self.padded_order, [chunk * self.length], [self.length])
+
+    def restore(self, pooled: tf.Tensor) -> tf.Tensor:
+        """(number, length, ...) results in the caller's order, (R, ...)."""
+        flat = tf.reshape(pooled, tf.concat([[self.number * self.length], tf.shape(pooled)[2:]], axis=0))
+        return tf.gather(flat, tf.math.invert_permutation(self.order))
+
+
+def make_chunks(rois: Rois, longest: int) -> Chunks:
+    """Chunks of at most `longest` RoIs; the length is a Python int, as XLA needs it, where the number of RoIs is."""
+    total = tf.shape(rois.width)[0]
+    static = rois.width.shape[0]
+    length = tf.clip_by_value(total, 1, longest) if static is None else max(1, min(static, longest))
+    number = (total + length - 1) // length
+    order = tf.argsort(rois.trips(), stable=True)
+    empty = number * length - total
+    padded = tf.pad(order, [[0, empty]])
+    rois = rois.apply(lambda t: tf.gather(t, padded))
+    row_trips = tf.where(tf.range(number * length) < total, rois.row_trips, 0)
+    return Chunks(dataclasses.replace(rois, row_trips=row_trips), order, padded, length, number)

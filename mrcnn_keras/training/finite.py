@@ -1,0 +1,62 @@
+"""A loss that is not finite stops training before it touches a weight."""
+
+import re
+
+import tensorflow as tf
+
+MARK = "mrcnn_keras non-finite loss"
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A training loss or gradient became infinite or NaN.
+
+    Attributes:
+        images: names of the images of that batch.
+        losses: the loss parts by name.
+    """
+
+    def __init__(self, images: list[str], losses: dict[str, float]):
+        self.images = images
+        self.losses = losses
+        parts = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+        super().__init__(
+            f"the training loss is not finite ({parts}) on the batch of images {', '.join(images)}. The weights are "
+            "those from before this batch. Look at these images' annotations, lower the learning rate, lengthen the "
+            "warm-up, or set gradient_clip_norm"
+        )
+
+
+def assert_finite(losses: dict[str, tf.Tensor], gradients: list[tf.Tensor], image_index: tf.Tensor) -> tf.Operation:
+    """An op that fails unless every loss and gradient is finite.
+
+    Args:
+        losses: () float32 each.
+        gradients: any shapes.
+        image_index: (B,) integer, named in the error.
+    """
+    finite = tf.reduce_all([tf.math.is_finite(value) for value in losses.values()])
+    finite &= tf.math.is_finite(tf.linalg.global_norm(gradients))
+    data = [MARK, image_index]
+    for name, value in losses.items():
+        data += [name, value]
+    return tf.debugging.Assert(finite, data, summarize=1024)
+
+
+def explain(message: str, name_of_image) -> NonFiniteLossError | None:
+    """The error that a failed `assert_finite` stands for, from TensorFlow's message; None for other messages.
+
+    Args:
+        message: of the `tf.errors.InvalidArgumentError`.
+        name_of_image: function from an index of the batch's `image_index` to a name.
+    """
+    if MARK not in message:
+        return None
+    values = re.findall(r"\[([^\[\]]*)\]", message[message.index(MARK) :])
+    indices = [int(v) for v in values[0].split()]
+    pairs = [v.strip("' ") for v in values[1:]]
+    losses = {}
+    for name, value in zip(pairs[::2], pairs[1::2]):
+        if not name.endswith("_loss"):
+            break
+        losses[name] = float(value)
+    return NonFiniteLossError([name_of_image(i) for i in indices], losses)
