@@ -21,7 +21,8 @@ def evaluate_coco(
 
     Args:
         model: `MaskRCNN`, or anything with its `detect(images, batch_size=..., masks="rle")`.
-        dataset: `mrcnn_keras.data.Dataset`; crowds are matched as COCO does.
+        dataset: `mrcnn_keras.data.Dataset`; crowds are matched as COCO does. Broken images that it skips
+            (`skip_broken`) do not count.
         batch_size: images a batch, 1 or more.
         max_images: evaluate on the first so many images only; None: all.
         verbose: show a progress bar.
@@ -38,11 +39,13 @@ def evaluate_coco(
     builder, results, with_masks = _GroundTruth(dataset), [], True
     with _progress(range(0, count, batch_size), verbose) as starts:
         for start in starts:
-            indices = range(start, min(start + batch_size, count))
-            images = [dataset.load_image(i) for i in indices]
-            for i, found in zip(indices, model.detect(images, batch_size=batch_size, masks="rle"), strict=True):
+            samples = {i: dataset.load(i) for i in range(start, min(start + batch_size, count))}
+            samples = {i: sample for i, sample in samples.items() if sample is not None}  # broken ones are skipped
+            images = [image for image, _ in samples.values()]
+            detected = model.detect(images, batch_size=batch_size, masks="rle") if images else []
+            for (i, (_, annotations)), found in zip(samples.items(), detected, strict=True):
                 _check_classes(found, dataset)
-                builder.add(i)
+                builder.add(i, annotations)
                 results += found.to_coco(dataset.image_id(i), builder.category_ids)
                 with_masks &= found.has_masks
     return evaluate_results(builder.finish(), results, None if with_masks else ("bbox",))
@@ -51,7 +54,7 @@ def evaluate_coco(
 def coco_ground_truth(dataset: Any, max_images: int | None = None):
     """The annotations of a dataset as a `pycocotools.coco.COCO`, made in memory.
 
-    Image ids are `dataset.image_id(i)`; category ids are `dataset.category_ids` where there are such, else 1..K.
+    Image ids are `dataset.image_id(i)`, category ids `dataset.category_ids`, areas those of the annotations.
 
     Args:
         dataset: `mrcnn_keras.data.Dataset`.
@@ -62,7 +65,10 @@ def coco_ground_truth(dataset: Any, max_images: int | None = None):
     """
     builder = _GroundTruth(dataset)
     for i in range(len(dataset) if max_images is None else min(len(dataset), max_images)):
-        builder.add(i)
+        if not dataset.skip_broken:
+            builder.add(i, dataset.load_annotations(i))
+        elif (sample := dataset.load(i)) is not None:
+            builder.add(i, sample[1])
     return builder.finish()
 
 
@@ -118,13 +124,12 @@ class _GroundTruth:
 
     def __init__(self, dataset: Any):
         self.dataset = dataset
-        ids = getattr(dataset, "category_ids", None)
-        self.category_ids = list(range(1, len(dataset.class_names) + 1)) if ids is None else [int(i) for i in ids]
+        self.category_ids = list(dataset.category_ids)
         self.images: list[dict] = []
         self.annotations: list[dict] = []
 
-    def add(self, index: int) -> None:
-        image_id, found = self.dataset.image_id(index), self.dataset.load_annotations(index)
+    def add(self, index: int, found: Any) -> None:
+        image_id = self.dataset.image_id(index)
         height, width = (int(side) for side in found.size)
         self.images.append({"id": image_id, "height": height, "width": width})
         for row, (x1, y1, x2, y2) in enumerate(np.asarray(found.boxes, float).tolist()):

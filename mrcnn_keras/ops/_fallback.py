@@ -1,9 +1,9 @@
 """RoIAlign over a pyramid in stock TensorFlow operations: XLA compiles it, TensorFlow Serving loads it.
 
 The maps are laid end to end as one table of cells, and the RoIs are worked through in chunks. A loop visits the cells
-("taps") that the bins of a chunk need, one tap of every bin at a time, so memory stays near the size of the output;
-RoIs are sorted by their number of taps first, so that a few long boxes do not make everyone's loop long. The gradient
-is written out as the same loop adding into the table, for which TensorFlow reuses one buffer.
+("taps") that the bins of a chunk need, one tap of every bin at a time, so memory stays near the size of the output; RoIs
+are sorted by their number of taps first, so that a few long boxes do not make everyone's loop long. The gradient lists
+all (RoI, tap) pairs and adds them into the table block by block.
 """
 
 import functools
@@ -13,15 +13,17 @@ import tensorflow as tf
 
 from mrcnn_keras.ops import _fallback_max as largest
 from mrcnn_keras.ops._geometry import tap
-from mrcnn_keras.ops._rois import Chunks, Rois, Spec, make_chunks, make_rois
+from mrcnn_keras.ops._rois import Chunks, Rois, Spec, make_chunks, make_rois, over_trips
 
+# One (chunk, P, P, C) float32 tensor of the forward loop: a few MiB, for the processor's cache.
 _CHUNK_ELEMENTS = 1 << 20
 
 
+@tf.autograph.experimental.do_not_convert
 def roi_align_tensorflow(feature_maps: Sequence, boxes, image_index, level, spec: Spec) -> tf.Tensor:
     """Same arguments, values and gradients as the compiled operation; see `multilevel_roi_align`."""
     boxes, image_index, level = (tf.stop_gradient(t) for t in (boxes, image_index, level))
-    if tf.executing_eagerly():  # a loop run eagerly would copy the gradient table at every turn
+    if tf.executing_eagerly():  # an eager loop is slow
         return _as_function(spec)(tuple(feature_maps), boxes, image_index, level)
     return _roi_align(tuple(feature_maps), boxes, image_index, level, spec)
 
@@ -37,26 +39,25 @@ def _roi_align(feature_maps, boxes, image_index, level, spec):
     shapes = [tf.shape(m) for m in feature_maps]
     dtype, channels = feature_maps[0].dtype, feature_maps[0].shape[-1]
     rois = make_rois(shapes, boxes, image_index, level, spec)
-    # One (chunk, P, P, C) float32 tensor is a few MiB and stays in the processor's cache.
     chunks = make_chunks(rois, max(1, _CHUNK_ELEMENTS // (spec.output_size[0] * spec.output_size[1] * channels)))
 
     @tf.custom_gradient
     def pool(*maps):
         table = _table(maps)
         if spec.reduce == "max":
-            pooled, winner = largest.forward(table, chunks)
+            pooled, winner = (chunks.restore(t) for t in largest.forward(table, chunks))
         else:
-            pooled, winner = _forward(table, chunks), None
+            pooled, winner = chunks.restore(_forward(table, chunks)), None
 
         def gradient(upstream):
             total = tf.zeros(tf.shape(table), tf.float32)
             if winner is None:
-                total = _backward(total, upstream, chunks)
+                total = _backward(total, upstream, rois)
             else:
-                total = largest.backward(total, upstream, winner, chunks)
+                total = largest.backward(total, upstream, winner, rois)
             return _split(tf.cast(total, dtype), shapes)
 
-        return chunks.restore(pooled), gradient
+        return pooled, gradient
 
     return tf.ensure_shape(pool(*feature_maps), (boxes.shape[0], *spec.output_size, channels))
 
@@ -118,22 +119,17 @@ def _forward(table, chunks: Chunks):
     return results.stack()
 
 
-def _backward(total, upstream, chunks: Chunks):
+def _backward(total, upstream, rois: Rois):
     """`total` (cells, C) float32 plus the upstream gradient (R, P, P, C) carried back to the cells."""
     channels = total.shape[-1]
 
-    def spread(chunk, total):
-        rois = chunks.take(chunk)
-        gradient = tf.cast(tf.gather(upstream, chunks.rows(chunk)), tf.float32)
+    def spread(some, trip, valid, total):
+        cell, weight = _taps(rois.apply(lambda t: tf.gather(t, some)), trip)
+        weight = tf.where(valid[:, None, None], weight, 0.0)
+        parts = weight[..., None] * tf.cast(tf.gather(upstream, some), tf.float32)
+        return tf.tensor_scatter_nd_add(total, tf.reshape(cell, (-1, 1)), tf.reshape(parts, (-1, channels)))
 
-        def add(trip, total):
-            cell, weight = _taps(rois, trip)
-            parts = tf.reshape(weight[..., None] * gradient, (-1, channels))
-            return trip + 1, tf.tensor_scatter_nd_add(total, tf.reshape(cell, (-1, 1)), parts)
-
-        return chunk + 1, _loop(rois, add, total)
-
-    return tf.while_loop(lambda chunk, _: chunk < chunks.number, spread, (0, total), parallel_iterations=1)[1]
+    return over_trips(rois, spread, total)
 
 
 def _loop(rois: Rois, body, state):

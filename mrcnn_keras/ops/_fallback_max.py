@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from mrcnn_keras.ops._geometry import Axis, sample_window
-from mrcnn_keras.ops._rois import Chunks, Rois
+from mrcnn_keras.ops._rois import Chunks, Rois, over_trips
 
 
 def forward(table: tf.Tensor, chunks: Chunks) -> tuple[tf.Tensor, tf.Tensor]:
@@ -23,25 +23,19 @@ def forward(table: tf.Tensor, chunks: Chunks) -> tuple[tf.Tensor, tf.Tensor]:
     return loop[1].stack(), loop[2].stack()
 
 
-def backward(total: tf.Tensor, upstream: tf.Tensor, winner: tf.Tensor, chunks: Chunks) -> tf.Tensor:
+def backward(total: tf.Tensor, upstream: tf.Tensor, winner: tf.Tensor, rois: Rois) -> tf.Tensor:
     """`total` (cells, C) float32 plus the upstream gradient (R, P, P, C) given to the winning samples' cells."""
     channels = total.shape[-1]
 
-    def spread(chunk, total):
-        rois = chunks.take(chunk)
-        gradient = tf.cast(tf.gather(upstream, chunks.rows(chunk)), tf.float32)
+    def spread(some, trip, valid, total):
+        won = valid[:, None, None, None] & (tf.gather(winner, some) == trip[:, None, None, None])
+        won = tf.where(won, tf.cast(tf.gather(upstream, some), tf.float32), 0.0)
+        for cell, weight in _corners(rois.apply(lambda t: tf.gather(t, some)), trip)[0]:
+            parts = tf.reshape(weight[..., None] * won, (-1, channels))
+            total = tf.tensor_scatter_nd_add(total, tf.reshape(cell, (-1, 1)), parts)
+        return total
 
-        def add(trip, total):
-            won = tf.where(winner[chunk] == trip, gradient, 0.0)
-            for cell, weight in _corners(rois, trip)[0]:
-                parts = tf.reshape(weight[..., None] * won, (-1, channels))
-                total = tf.tensor_scatter_nd_add(total, tf.reshape(cell, (-1, 1)), parts)
-            return trip + 1, total
-
-        last = tf.reduce_max(rois.trips())
-        return chunk + 1, tf.while_loop(lambda trip, _: trip < last, add, (0, total), parallel_iterations=1)[1]
-
-    return tf.while_loop(lambda chunk, _: chunk < chunks.number, spread, (0, total), parallel_iterations=1)[1]
+    return over_trips(rois, spread, total)
 
 
 def _largest(table, rois: Rois, shape):

@@ -7,6 +7,9 @@ import tensorflow as tf
 
 from mrcnn_keras.ops._geometry import Axis, make_axis, num_taps, sample_window
 
+# What is added to the gradient table at once, in floats: large, since TensorFlow copies the table each time.
+SCATTER_ELEMENTS = 1 << 24
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -94,3 +97,31 @@ def make_chunks(rois: Rois, longest: int) -> Chunks:
     rois = rois.apply(lambda t: tf.gather(t, padded))
     row_trips = tf.where(tf.range(number * length) < total, rois.row_trips, 0)
     return Chunks(dataclasses.replace(rois, row_trips=row_trips), order, padded, length, number)
+
+
+def over_trips(rois: Rois, body, state: tf.Tensor) -> tf.Tensor:
+    """`state` passed through `body` for blocks of all (RoI, turn of its loop) pairs, in the order of the RoIs.
+
+    body(some, trip, valid, state) gets the RoI rows and turns of one block, and False where there is no pair left.
+    """
+    if rois.width.shape[0] == 0:
+        return state
+    ends = tf.cumsum(rois.trips())
+    total = tf.reduce_max(tf.pad(ends, [[0, 1]]))
+    size = state.shape[-1] * rois.rows.bins * rois.columns.bins
+    begin = 0
+    # XLA needs blocks of one length: large ones for as long as they are full, smaller ones for the rest.
+    for elements, spare in ((SCATTER_ELEMENTS, 0), (SCATTER_ELEMENTS // 8, 1)):
+        block = max(1, elements // size)
+
+        def more(begin, _, full=block * (1 - spare)):
+            return begin + full < total
+
+        def step(begin, state, block=block):
+            pair = begin + tf.range(block)
+            some = tf.searchsorted(ends, tf.minimum(pair, total - 1), side="right")
+            trip = pair - tf.gather(ends - rois.trips(), some)
+            return begin + block, body(some, trip, pair < total, state)
+
+        begin, state = tf.while_loop(more, step, (begin, state), parallel_iterations=1)
+    return state
