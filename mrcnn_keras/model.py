@@ -175,6 +175,8 @@ class MaskRCNN(keras.Model):
         name_of_image = str
         if isinstance(train, Dataset):
             self._check_dataset(train)
+            if not self.config.class_names:
+                self.config = self.config.replace(class_names=tuple(train.class_names))
             name_of_image = train.image_name
             steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
             train = self._training_batches(train, batch_size, workers)
@@ -183,6 +185,9 @@ class MaskRCNN(keras.Model):
             validation_data = self._validation_batches(validation_data, batch_size, workers)
         if self._default_schedule and steps_per_epoch and int(self.optimizer.iterations) == 0:
             self.optimizer._learning_rate = self._paper_schedule(batch_size, steps_per_epoch * epochs)
+        if not self.optimizer.built:
+            # Outside the traced step: variables made inside it would have it traced twice.
+            self.optimizer.build(self.trainable_variables)
         try:
             return super().fit(
                 train,
@@ -193,7 +198,7 @@ class MaskRCNN(keras.Model):
                 **kwargs,
             )
         except tf.errors.InvalidArgumentError as error:
-            explained = explain(error.message, lambda index: name_of_image(index))
+            explained = explain(error.message, name_of_image)
             if explained is None:
                 raise
             raise explained from None
@@ -210,16 +215,17 @@ class MaskRCNN(keras.Model):
 
     def _batches(self, dataset: Dataset, batch_size: int, workers: int, **options) -> tf.data.Dataset:
         c = self.config
+        has_masks = c.mask_head != "none"
         batches = training_batches(
             dataset,
             batch_size=batch_size,
             max_side=c.image_max_side,
             size_divisor=c.size_divisor,
-            mask_size=c.gt_mask_size,
+            mask_size=c.gt_mask_size if has_masks else 0,
             workers=workers,
             **options,
         )
-        return batches if c.mask_head != "none" else batches.map(_without_masks)
+        return batches if has_masks else batches.map(_without_masks)
 
     def _training_batches(self, dataset: Dataset, batch_size: int, workers: int) -> tf.data.Dataset:
         c = self.config
@@ -272,7 +278,13 @@ class MaskRCNN(keras.Model):
             batch, sizes = prepare_images(chunk, c.image_min_side, c.image_max_side, c.size_divisor)
             outputs = self._detect_function(batch["images"], batch["image_sizes"])
             found += to_detections(
-                outputs, batch["image_sizes"], sizes, c.names, masks=masks, score_threshold=score_threshold
+                outputs,
+                batch["image_sizes"],
+                sizes,
+                c.names,
+                masks=masks,
+                score_threshold=score_threshold,
+                images=chunk,
             )
         return found
 

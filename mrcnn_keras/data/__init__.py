@@ -1,6 +1,7 @@
 """Datasets and the training pipeline."""
 
 from mrcnn_keras.data.annotations import Annotations, make_annotations
+from mrcnn_keras.data.coco import CocoDataset
 from mrcnn_keras.data.dataset import Dataset
 from mrcnn_keras.data.images import image_file_size, read_image, resize_image, resized_size
 from mrcnn_keras.data.mask_folder import MaskFolderDataset
@@ -10,6 +11,7 @@ from mrcnn_keras.data.shapes import ShapesDataset
 
 __all__ = [
     "Annotations",
+    "CocoDataset",
     "Dataset",
     "DatasetReport",
     "MaskFolderDataset",

@@ -116,7 +116,7 @@ def repair(annotations: Annotations) -> tuple[Annotations, list[tuple[str, str]]
     limits = np.array([width, height, width, height], np.float32)
     clipped = np.clip(annotations.boxes, 0, limits)
     keep, notes = np.ones(len(annotations), bool), []
-    for row, (box, original) in enumerate(zip(clipped, annotations.boxes)):
+    for row, (box, original) in enumerate(zip(clipped, annotations.boxes, strict=True)):
         fault = _fault(annotations, row, box)
         keep[row] = fault is None
         named = f"annotation {annotations.ids[row]}: box {np.round(original, 2).tolist()}"
@@ -156,7 +156,7 @@ def _encode_all(height: int, width: int, ids: list, **given) -> list[dict] | Non
     for name, values in named.items():
         _check_length(name, values, len(ids))
         encoded = []
-        for annotation_id, value in zip(ids, values):
+        for annotation_id, value in zip(ids, values, strict=True):
             try:
                 encoded.append(_encode_one(name, value, height, width))
             except (ValueError, TypeError) as error:

@@ -98,7 +98,7 @@ class Dataset:
         count = len(self)
         size = round(first * count) if isinstance(first, float) else int(first)
         if not 0 <= size <= count or (isinstance(first, float) and first > 1):
-            raise ValueError(f"cannot split {count} images at {first}; give a fraction in 0..1 or a count up to {count}")
+            raise ValueError(f"cannot split {count} images at {first}; give a fraction in 0..1 or a count to {count}")
         order = np.random.default_rng([seed, count]).permutation(count)
         return self.subset(np.sort(order[:size])), self.subset(np.sort(order[size:]))
 
@@ -120,10 +120,10 @@ class Dataset:
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise ValueError(f"load_image must return RGB uint8 (H, W, 3), got {given}")
-        if image.shape[:2] != tuple(annotations.size):
+        if image.shape[:2] != annotations.size:
             raise ValueError(
-                f"the image is {image.shape[1]}x{image.shape[0]} (width x height), its annotations are for "
-                f"{annotations.size[1]}x{annotations.size[0]}; if they were made ignoring the EXIF orientation, remove it"
+                f"the image has (height, width) = {image.shape[:2]}, its annotations are for {annotations.size}; "
+                "if they were made ignoring the EXIF orientation, remove that tag from the file"
             )
         if len(annotations) and annotations.class_ids.max() >= len(self.class_names):
             worst = int(annotations.class_ids.max())

@@ -38,6 +38,7 @@ def read_image(source) -> np.ndarray:
     name = _name(source)
     try:
         with _open(source) as image:
+            image.load()  # first, because Pillow turns some formats itself and then removes the tag
             return _to_rgb(_upright(image, orientation(image)))
     except FileNotFoundError:
         raise ValueError(f"cannot read image {name}: the file does not exist") from None
@@ -53,6 +54,7 @@ def read_labels(path: str | os.PathLike) -> np.ndarray:
     """
     try:
         with _open(path) as image:
+            image.load()
             upright = _upright(image, orientation(image))
             if upright.mode == "1" or upright.mode == "L" or upright.mode == "P" or upright.mode.startswith("I"):
                 return np.asarray(upright).astype(np.int32)
@@ -73,7 +75,9 @@ def image_file_size(path: str | os.PathLike) -> tuple[int, int]:
             # Pillow decodes a whole PNG to look for tags behind the pixels; most files have none there.
             header_only = image.format == "PNG" and not _png_tags_after_pixels(path)
             turn = orientation(image, Image.Image.getexif if header_only else None)
-            return image.size if turn >= 5 else image.size[::-1]
+            # Pillow versions differ in whether a TIFF's size is turned already, its tags are not.
+            stored = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
+            return stored if turn >= 5 else stored[::-1]
     except FileNotFoundError:
         raise ValueError(f"cannot read image {path}: the file does not exist") from None
     except Exception as error:  # as above

@@ -95,8 +95,9 @@ def _instances(labels: np.ndarray) -> tuple[list[int], list[dict]]:
     last = np.zeros(len(values), np.int64)
     np.minimum.at(first, inverse, cols)
     np.maximum.at(last, inverse, cols + 1)
-    ids = [int(value) for value in values]
-    return ids, [rle.encode_label(labels, value, int(a), int(b)) for value, a, b in zip(ids, first, last)]
+    ids = values.tolist()
+    spans = zip(ids, first.tolist(), last.tolist(), strict=True)
+    return ids, [rle.encode_label(labels, value, start, stop) for value, start, stop in spans]
 
 
 def _files(folder: str | os.PathLike, suffixes: tuple[str, ...], argument: str) -> list[pathlib.Path]:

@@ -9,6 +9,7 @@ from mrcnn_keras.data import rle
 from mrcnn_keras.data.dataset import Dataset, knows_sizes
 from mrcnn_keras.data.images import resize_image, resized_size
 from mrcnn_keras.data.plan import BatchPlan
+from mrcnn_keras.data.tfdata import parallel_batches
 
 # Object slots come in multiples of this, so that batches have few distinct shapes.
 _SLOTS = 8
@@ -80,7 +81,9 @@ def training_batches(
     )
     skip = skip_broken or dataset.skip_broken
     maker = _BatchMaker(dataset, plan, min_sides, max_side, size_divisor, flip, mask_size, skip)
-    return _to_tf_data(maker, start_step, _ENDLESS if repeat else len(plan), workers, prefetch)
+    steps = (start_step, _ENDLESS if repeat else len(plan))
+    may_be_empty = skip and not repeat
+    return parallel_batches(maker, _fields(mask_size), steps, workers, prefetch, may_be_empty)
 
 
 def validation_batches(dataset: Dataset, *, batch_size: int, min_side: int, max_side: int, **options):
@@ -89,6 +92,17 @@ def validation_batches(dataset: Dataset, *, batch_size: int, min_side: int, max_
     return training_batches(
         dataset, batch_size=batch_size, min_side=min_side, max_side=max_side, **{**defaults, **options}
     )
+
+
+def _fields(mask_size: int) -> dict[str, tuple[str, list[int | None]]]:
+    return {
+        "images": ("uint8", [None, None, None, 3]),
+        "image_sizes": ("float32", [None, 2]),
+        "gt_boxes": ("float32", [None, None, 4]),
+        "gt_class_ids": ("int32", [None, None]),
+        "gt_masks": ("uint8", [None, None, mask_size, mask_size]),
+        "image_index": ("int64", [None]),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +122,7 @@ class _BatchMaker:
         flips, scales = self.plan.augmentation(int(step))
         indices = self.plan.batch(int(step))
         examples = []
-        for index, flip, scale in zip(indices.tolist(), flips, scales):
+        for index, flip, scale in zip(indices.tolist(), flips, scales, strict=False):
             loaded = self._load(index)
             if loaded is not None:
                 min_side = self.min_sides[int(scale * len(self.min_sides))]
@@ -116,19 +130,27 @@ class _BatchMaker:
         return self._assemble(examples)
 
     def _load(self, index: int) -> tuple | None:
-        for attempt in range(_MAX_REPLACEMENTS):
+        attempts = min(_MAX_REPLACEMENTS, len(self.dataset))
+        for attempt in range(attempts):
             candidate = (index + attempt) % len(self.dataset)
-            sample = self.dataset.load(candidate, self.skip_broken)
+            try:
+                sample = self.dataset.load(candidate, self.skip_broken)
+            except ValueError:
+                raise
+            except Exception as error:  # a mistake in the user's dataset: TensorFlow's message shall say at which image
+                name = self.dataset.image_name(candidate)
+                raise RuntimeError(f"image {name!r}: {type(error).__name__}: {error}") from error
             if sample is not None:
                 return candidate, *sample
             if not self.plan.repeat:
                 return None
-        raise ValueError(f"{_MAX_REPLACEMENTS} images in a row from index {index} are broken; see dataset.report()")
+        raise ValueError(f"no usable image within {attempts} from index {index} on; see dataset.report()")
 
     def _example(self, index: int, image: np.ndarray, annotations, min_side: int, flip: bool) -> tuple:
         annotations = self.dataset.repaired(index, annotations.take(~annotations.is_crowd))
         if annotations.masks is None and self.mask_size and len(annotations):
-            raise ValueError(f"image {self.dataset.image_name(index)!r} has no masks; pass mask_size=0 to use boxes only")
+            name = self.dataset.image_name(index)
+            raise ValueError(f"image {name!r} has boxes but no masks; pass mask_size=0 to use boxes only")
         height, width = image.shape[:2]
         new_height, new_width = resized_size(height, width, min_side, self.max_side)
         image = resize_image(image, (new_height, new_width))
@@ -158,33 +180,6 @@ class _BatchMaker:
             gt_masks[row, : len(boxes)] = crops
         indices = np.array([index for index, *_ in examples], np.int64)
         return images, sizes.astype(np.float32), gt_boxes, gt_class_ids, gt_masks, indices
-
-
-def _to_tf_data(maker: _BatchMaker, start: int, stop: int, workers: int, prefetch: int):
-    import tensorflow as tf
-
-    side = maker.mask_size
-    fields = {
-        "images": (tf.uint8, [None, None, None, 3]),
-        "image_sizes": (tf.float32, [None, 2]),
-        "gt_boxes": (tf.float32, [None, None, 4]),
-        "gt_class_ids": (tf.int32, [None, None]),
-        "gt_masks": (tf.uint8, [None, None, side, side]),
-        "image_index": (tf.int64, [None]),
-    }
-
-    def make(step):
-        arrays = tf.numpy_function(maker, [step], [dtype for dtype, _ in fields.values()])
-        return {name: tf.ensure_shape(array, shape) for array, (name, (_, shape)) in zip(arrays, fields.items())}
-
-    batches = tf.data.Dataset.range(start, stop).map(make, num_parallel_calls=workers, deterministic=True)
-    if maker.skip_broken and not maker.plan.repeat:
-        batches = batches.filter(lambda batch: tf.size(batch["image_index"]) > 0)
-    options = tf.data.Options()
-    # Decoding in TensorFlow's own pool would hold up the training step's operations.
-    options.threading.private_threadpool_size = workers + 1
-    options.autotune.enabled = False
-    return batches.prefetch(prefetch).with_options(options)
 
 
 def _wide(dataset: Dataset) -> np.ndarray | None:

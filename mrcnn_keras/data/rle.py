@@ -38,6 +38,8 @@ def from_segmentation(segmentation: list | dict, height: int, width: int) -> dic
     """
     if isinstance(segmentation, dict):
         return _checked_rle(segmentation, height, width)
+    if not isinstance(segmentation, (list, tuple)):
+        raise ValueError(f"segmentation must be a list of polygons or an RLE, got {segmentation!r:.60}")
     from pycocotools import mask as coco_mask
 
     polygons = [checked_polygon(polygon, height, width) for polygon in segmentation]

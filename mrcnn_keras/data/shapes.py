@@ -2,6 +2,7 @@
 
 import colorsys
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,59 +66,78 @@ class ShapesDataset(Dataset):
     def _draw(self, index: int) -> tuple[np.ndarray, list[int], np.ndarray]:
         rng = np.random.default_rng([self.seed, index])
         canvas = _background(rng, self.size)
-        class_ids, alphas = _place_objects(rng, self.size, self.max_objects)
-        for class_id, (alpha, distance) in zip(class_ids, alphas):
-            canvas += alpha[..., None] * (_paint(rng, distance, canvas) - canvas)
+        shapes = _place_shapes(rng, self.size, self.max_objects)
+        for shape in shapes:
+            below = canvas[shape.window]
+            below += shape.alpha[..., None] * (_paint(rng, shape.distance, below) - below)
         image = np.clip(canvas + 0.5, 0, 255).astype(np.uint8)
-        return image, class_ids, _visible([alpha for alpha, _ in alphas])
+        return image, [shape.class_id for shape in shapes], _visible([shape.solid for shape in shapes])
 
 
-def _place_objects(rng: np.random.Generator, size: tuple[int, int], most: int) -> tuple[list[int], list]:
-    # Later objects lie on top. One that would hide too much of another, or crowd its box, is drawn anew.
-    class_ids, drawn = [], []
+class _Shape(NamedTuple):
+    class_id: int
+    window: tuple[slice, slice]  # the rows and columns it is drawn in
+    distance: np.ndarray  # signed distance to the outline in pixels in the window, negative inside
+    alpha: np.ndarray  # coverage 0..1 in the window
+    solid: np.ndarray  # bool (H, W), pixels that are more than half covered
+
+
+def _place_shapes(rng: np.random.Generator, size: tuple[int, int], most: int) -> list[_Shape]:
+    # Later shapes lie on top. One that would hide too much of another, or crowd its box, is drawn anew.
+    shapes = []
     for _ in range(int(rng.integers(1, most + 1))):
         for _ in range(_ATTEMPTS):
-            class_id = int(rng.integers(3))
-            candidate = _draw_shape(rng, class_id, size)
-            if _all_well_visible([alpha for alpha, _ in drawn] + [candidate[0]]):
-                class_ids.append(class_id)
-                drawn.append(candidate)
+            candidate = _draw_shape(rng, size)
+            if _all_well_visible([shape.solid for shape in shapes] + [candidate.solid]):
+                shapes.append(candidate)
                 break
-    return class_ids, drawn
+    return shapes
 
 
-def _draw_shape(rng: np.random.Generator, class_id: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage 0..1 (H, W) and signed distance in pixels (negative inside) of a random shape."""
+def _draw_shape(rng: np.random.Generator, size: tuple[int, int]) -> _Shape:
     height, width = size
+    class_id = int(rng.integers(3))
     radius = rng.uniform(0.06, 0.225) * min(size)
-    margin = 0.7 * radius
-    y = np.arange(height, dtype=np.float32)[:, None] + 0.5 - rng.uniform(margin, height - margin)
-    x = np.arange(width, dtype=np.float32)[None, :] + 0.5 - rng.uniform(margin, width - margin)
-    turn = rng.uniform(0, 2 * np.pi)
+    margin, reach = 0.7 * radius, 1.3 * radius + 1
+    centre = np.array([rng.uniform(margin, height - margin), rng.uniform(margin, width - margin)])
+    low, high = np.maximum(centre - reach, 0).astype(int), np.minimum(centre + reach, size).astype(int)
+    window = (slice(low[0], high[0]), slice(low[1], high[1]))
+    y = (np.arange(low[0], high[0]) + 0.5 - centre[0]).astype(np.float32)[:, None]
+    x = (np.arange(low[1], high[1]) + 0.5 - centre[1]).astype(np.float32)[None, :]
+    distance = _distance(class_id, x, y, radius, rng.uniform(0, 2 * np.pi))
+    alpha = np.clip(0.5 - distance, 0, 1)
+    solid = np.zeros(size, bool)
+    solid[window] = alpha >= 0.5
+    return _Shape(class_id, window, distance, alpha, solid)
+
+
+def _distance(class_id: int, x: np.ndarray, y: np.ndarray, radius: float, turn: float) -> np.ndarray:
     if class_id == 0:
-        distance = np.sqrt(x * x + y * y) - radius
-    else:
-        sides, inner = (4, 0.85 * radius) if class_id == 1 else (3, 0.62 * radius)
-        angles = turn + np.arange(sides) * (2 * np.pi / sides)
-        distance = np.max([np.cos(a) * x + np.sin(a) * y for a in angles], axis=0) - np.float32(inner)
-    return np.clip(0.5 - distance, 0, 1).astype(np.float32), distance.astype(np.float32)
+        return np.sqrt(x * x + y * y) - np.float32(radius)
+    # A regular polygon is where the farthest of its sides is behind us; the three classes look about equally large.
+    sides, inner = (4, 0.85 * radius) if class_id == 1 else (3, 0.62 * radius)
+    angles = (turn + np.arange(sides) * (2 * np.pi / sides)).astype(np.float32)
+    distance = np.cos(angles[0]) * x + np.sin(angles[0]) * y
+    for angle in angles[1:]:
+        distance = np.maximum(distance, np.cos(angle) * x + np.sin(angle) * y)
+    return distance - np.float32(inner)
 
 
-def _visible(alphas: list[np.ndarray]) -> np.ndarray:
-    """Masks (N, H, W) bool of what the later objects leave of each."""
-    solid = np.stack([alpha >= 0.5 for alpha in alphas])
-    hidden = np.zeros(solid.shape[1:], bool)
-    for row in range(len(solid) - 1, -1, -1):
-        solid[row], hidden = solid[row] & ~hidden, hidden | solid[row]
-    return solid
+def _visible(solids: list[np.ndarray]) -> np.ndarray:
+    """Masks (N, H, W) bool of what the later shapes leave of each."""
+    visible = np.stack(solids)
+    hidden = np.zeros(visible.shape[1:], bool)
+    for row in range(len(visible) - 1, -1, -1):
+        visible[row] &= ~hidden
+        hidden |= solids[row]
+    return visible
 
 
-def _all_well_visible(alphas: list[np.ndarray]) -> bool:
-    visible = _visible(alphas)
-    pixels = visible.sum(axis=(1, 2))
-    whole = np.array([(alpha >= 0.5).sum() for alpha in alphas])
-    if (pixels < np.maximum(_MIN_VISIBLE_PIXELS, _MIN_VISIBLE_PART * whole)).any():
-        return False
+def _all_well_visible(solids: list[np.ndarray]) -> bool:
+    visible = _visible(solids)
+    for mask, solid in zip(visible, solids, strict=True):
+        if np.count_nonzero(mask) < max(_MIN_VISIBLE_PIXELS, _MIN_VISIBLE_PART * np.count_nonzero(solid)):
+            return False
     boxes = [_box(mask) for mask in visible]
     return all(_iou(boxes[a], boxes[b]) <= _MAX_BOX_IOU for a in range(len(boxes)) for b in range(a))
 
@@ -135,10 +155,10 @@ def _iou(first: tuple, second: tuple) -> float:
     return both / (sum(area) - both)
 
 
-def _paint(rng: np.random.Generator, distance: np.ndarray, canvas: np.ndarray) -> np.ndarray:
-    """Colour (H, W, 3) of an object: a bright hue, light from one side, a darker rim."""
+def _paint(rng: np.random.Generator, distance: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Colour (H, W, 3) of a shape: a bright hue, light from one side, a darker rim."""
     # Of three hues the one farthest from what lies behind it, so that no object melts into its surroundings.
-    behind = canvas[distance < 0].mean(axis=0)
+    behind = below[distance < 0].mean(axis=0)
     hues = [_rgb(rng.random(), rng.uniform(0.65, 1.0), rng.uniform(0.75, 1.0)) for _ in range(3)]
     colour = max(hues, key=lambda hue: np.abs(hue - behind).sum())
     height, width = distance.shape

@@ -24,7 +24,7 @@ class Detections:
         keypoints: (N, P, 3) float32 (x, y, score) in pixels of the image, or None.
         rles: N masks as COCO run lengths, or None; `masks` or `rles` may be set, or neither, or both.
         size: (height, width) of the image; taken from the masks or the image when not given.
-        image: the RGB uint8 image (H, W, 3) itself, for plotting, or None.
+        image: for plotting: the image as RGB uint8 array (H, W, 3), its path, or a PIL image; or None.
 
     Raises:
         ValueError: the arrays do not belong together.
@@ -38,11 +38,10 @@ class Detections:
     keypoints: np.ndarray | None = None
     rles: list[dict] | None = None
     size: tuple[int, int] | None = None
-    image: np.ndarray | None = None
+    image: Any = None
 
     def __post_init__(self):
-        kinds = {"boxes": np.float32, "scores": np.float32, "class_ids": np.int32, "masks": bool, "keypoints": np.float32}
-        for name, kind in kinds.items():
+        for name, kind in _KINDS.items():
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, np.asarray(value, kind))
@@ -58,7 +57,7 @@ class Detections:
     def __getitem__(self, index: Any) -> "Detections":
         rows = np.arange(len(self))[index]  # an IndexError of numpy names what is wrong with the index
         rows = np.atleast_1d(rows)
-        changes = {n: None if getattr(self, n) is None else getattr(self, n)[rows] for n in _BY_ROW}
+        changes = {n: None if getattr(self, n) is None else getattr(self, n)[rows] for n in _KINDS}
         changes["rles"] = None if self.rles is None else [self.rles[i] for i in rows]
         return dataclasses.replace(self, **changes)
 
@@ -195,7 +194,7 @@ class Detections:
 
 
 _LISTED = 5  # detections named by repr
-_BY_ROW = ("boxes", "scores", "class_ids", "masks", "keypoints")
+_KINDS = {"boxes": np.float32, "scores": np.float32, "class_ids": np.int32, "masks": bool, "keypoints": np.float32}
 
 
 def _text(counts: bytes | str) -> str:
@@ -207,11 +206,11 @@ def _size_of(found: Detections) -> tuple[int, int] | None:
         return found.masks.shape[1:]
     if found.rles:
         return tuple(found.rles[0]["size"])
-    return None if found.image is None else np.shape(found.image)[:2]
+    return found.image.shape[:2] if isinstance(found.image, np.ndarray) else None
 
 
 def _check(found: Detections) -> None:
-    for name in (*_BY_ROW, "rles"):
+    for name in (*_KINDS, "rles"):
         value = getattr(found, name)
         if value is not None and len(value) != len(found):
             raise ValueError(f"{len(found)} boxes, but {len(value)} {name}; expected one for each box")

@@ -6,6 +6,8 @@ A bilinear resize is separable, so a mask inside its box is `rows @ mask @ colum
 
 import numpy as np
 
+_SERIAL = 2**18  # multiplications that OpenBLAS does in one thread
+
 
 def paste_masks(probs: np.ndarray, boxes: np.ndarray, size: tuple[int, int], threshold: float = 0.5) -> np.ndarray:
     """Resize every mask to its box and place it in an empty image.
@@ -70,7 +72,16 @@ def _window(prob: np.ndarray, box: np.ndarray, size: tuple[int, int], threshold:
         _interpolation(box[axis], box[axis + 2], prob.shape[1 - axis], size[1 - axis]) for axis in (1, 0)
     )
     # Column by column is the order of COCO's run lengths, and this order keeps the array contiguous for them.
-    return left, top, (columns @ prob.T) @ rows.T >= np.float32(threshold)
+    return left, top, _product(_product(columns, prob.T), rows.T) >= np.float32(threshold)
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """`left @ right` in pieces too small for the BLAS library to start threads, which wait long on a busy machine."""
+    product = np.empty((len(left), right.shape[1]), np.float32)
+    step = max(1, _SERIAL // max(1, right.size))
+    for start in range(0, len(left), step):
+        np.matmul(left[start : start + step], right, out=product[start : start + step])
+    return product
 
 
 def _interpolation(start: np.float32, end: np.float32, cells: int, length: int) -> tuple[np.ndarray, int]:

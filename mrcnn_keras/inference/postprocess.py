@@ -1,6 +1,7 @@
 """The network's padded output -> `Detections` in the frame of each image."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ def to_detections(
     mask_threshold: float = 0.5,
     masks: str | None = "bitmap",
     score_threshold: float | None = None,
-    images: Sequence[np.ndarray] | None = None,
+    images: Sequence[Any] | None = None,
 ) -> list[Detections]:
     """Take padding off, scale boxes to the original images, clip them, drop empty ones and paste the masks.
 
@@ -31,7 +32,7 @@ def to_detections(
         mask_threshold: probability from which on a pixel is part of the mask, 0..1.
         masks: "bitmap" sets `Detections.masks`, "rle" sets `Detections.rles`, None neither.
         score_threshold: keep only detections above this score, 0..1; None keeps all.
-        images: the original images, to be kept for plotting.
+        images: the original images (arrays, paths or PIL images), to be kept for plotting.
 
     Returns:
         One `Detections` for each image, in the order of the network's output (best first).
@@ -44,28 +45,25 @@ def to_detections(
     arrays = {name: np.asarray(value) for name, value in outputs.items() if name in _USED}
     found = []
     for i, (resized, original) in enumerate(zip(np.asarray(image_sizes, np.float32), np.asarray(original_sizes))):
-        one = {name: value[i] for name, value in arrays.items()}
-        boxes = _fit_boxes(one["boxes"].astype(np.float32), resized, original)
-        keep = (one["class_ids"] >= 0) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # NaN is not larger either
-        if score_threshold is not None:
-            keep &= one["scores"] > score_threshold
-        one = {name: value[keep] for name, value in (one | {"boxes": boxes}).items()}
+        one = _in_image({name: value[i] for name, value in arrays.items()}, resized, original, score_threshold)
         size = (int(original[0]), int(original[1]))
-        found.append(
-            Detections(
-                boxes=one["boxes"],
-                scores=one["scores"],
-                class_ids=one["class_ids"],
-                class_names=tuple(class_names),
-                size=size,
-                image=None if images is None else images[i],
-                **_pasted(one, size, mask_threshold, masks),
-            )
-        )
+        pasted = _pasted(one, size, mask_threshold, masks)
+        image = None if images is None else images[i]
+        rows = (one["boxes"], one["scores"], one["class_ids"])
+        found.append(Detections(*rows, tuple(class_names), size=size, image=image, **pasted))
     return found
 
 
 _USED = ("boxes", "scores", "class_ids", "mask_probs")
+
+
+def _in_image(one: dict[str, np.ndarray], resized: np.ndarray, original: np.ndarray, threshold: float | None) -> dict:
+    """The rows of one image that are detections, with boxes that fit the original image."""
+    boxes = _fit_boxes(one["boxes"].astype(np.float32), resized, original)
+    keep = (one["class_ids"] >= 0) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # NaN is not larger either
+    if threshold is not None:
+        keep &= one["scores"] > threshold
+    return {name: value[keep] for name, value in (one | {"boxes": boxes}).items()}
 
 
 def _fit_boxes(boxes: np.ndarray, resized: np.ndarray, original: np.ndarray) -> np.ndarray:

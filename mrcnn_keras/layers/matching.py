@@ -1,5 +1,6 @@
 """Which ground-truth object, if any, each box stands for, and which boxes are sampled (Faster R-CNN, section 3.1.2)."""
 
+import keras
 import tensorflow as tf
 
 from .. import boxes as box_ops
@@ -65,6 +66,20 @@ def sample(
     num_negative = size - tf.reduce_sum(tf.cast(valid_p, tf.int32), axis=1, keepdims=True)
     valid_n = (key_n >= 0) & (tf.range(tf.shape(key_n)[1])[None] < num_negative)
     return positive, valid_p, negative, valid_n
+
+
+def draw_counter(layer: keras.layers.Layer) -> keras.Variable:
+    """A variable of the layer that counts its random draws; saved with the model, so that training can go on."""
+    return layer.add_weight(
+        name="draws", shape=(), initializer="zeros", dtype="int32", trainable=False, aggregation="only_first_replica"
+    )
+
+
+def next_seed(seed: int, draws: keras.Variable) -> tf.Tensor:
+    """A (2,) int32 seed that is new at each call and follows from `seed` and the number of calls alone."""
+    pair = tf.stack([tf.constant(seed, tf.int32), tf.identity(draws.value)])
+    draws.assign_add(1)
+    return pair
 
 
 def compact_rows(keep: tf.Tensor, multiple: int = 16) -> tuple[tf.Tensor, tf.Tensor]:

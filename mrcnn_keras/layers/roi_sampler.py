@@ -34,7 +34,7 @@ class RoISampler(keras.layers.Layer):
         self.iou_threshold = iou_threshold
         self.num_classes = num_classes
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.draws = matching.draw_counter(self)
         self.built = True
 
     def call(self, proposals, gt_boxes, gt_class_ids):
@@ -42,7 +42,7 @@ class RoISampler(keras.layers.Layer):
         threshold = (self.iou_threshold, self.iou_threshold)
         gt_index, label = matching.match(candidates, gt_boxes, gt_class_ids >= 0, threshold)
         label = tf.where(box_ops.area(candidates) > 0, label, matching.IGNORED)
-        seed = tf.cast(self.seed_generator.next(), tf.int32)
+        seed = matching.next_seed(self.seed, self.draws)
         chosen = matching.sample(label, self.batch_size, self.positive_fraction, seed)
         index, valid = self._merge(*chosen)
         classes = tf.gather(gt_class_ids, tf.gather(gt_index, index, batch_dims=1), batch_dims=1)

@@ -49,7 +49,7 @@ def resolve(implementation: str) -> str:
     """
     name = _checked(implementation, "implementation")
     if name == "auto":
-        name = _requested()
+        name, _ = requested()
     if name == "auto":
         return "compiled" if not _needs_stock_operations() and _library.usable() else "tensorflow"
     if name == "compiled":
@@ -57,13 +57,15 @@ def resolve(implementation: str) -> str:
     return name
 
 
-def _requested():
+def requested() -> tuple[str, str]:
+    """What "auto" is set to, and by what."""
     with _lock:
         mine = [name for thread, name in _active if thread == threading.get_ident()]
         others = [name for _, name in _active]
     if mine or others:
-        return (mine or others)[-1]
-    return _checked(os.environ.get(VARIABLE) or "auto", f"environment variable {VARIABLE}")
+        return (mine or others)[-1], "use_implementation"
+    where = f"environment variable {VARIABLE}"
+    return _checked(os.environ.get(VARIABLE) or "auto", where), where
 
 
 def _checked(name, where):

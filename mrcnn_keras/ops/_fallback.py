@@ -1,9 +1,9 @@
 """RoIAlign over a pyramid in stock TensorFlow operations: XLA compiles it, TensorFlow Serving loads it.
 
 The maps are laid end to end as one table of cells, and the RoIs are worked through in chunks. A loop visits the cells
-("taps") that the bins of a chunk need, one tap of every bin at a time, so memory stays near the size of the output; RoIs
-are sorted by their number of taps first, so that a few long boxes do not make everyone's loop long. The gradient lists
-all (RoI, tap) pairs and adds them into the table block by block.
+("taps") that the bins of a chunk need, one tap of every bin at a time, so memory stays near the size of the output.
+RoIs are sorted by their number of taps first, so that a few long boxes do not make everyone's loop long. The gradient
+lists all (RoI, tap) pairs and adds them into the table block by block.
 """
 
 import functools
@@ -12,11 +12,13 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from mrcnn_keras.ops import _fallback_max as largest
-from mrcnn_keras.ops._geometry import tap
+from mrcnn_keras.ops._geometry import taps
 from mrcnn_keras.ops._rois import Chunks, Rois, Spec, make_chunks, make_rois, over_trips
 
 # One (chunk, P, P, C) float32 tensor of the forward loop: a few MiB, for the processor's cache.
-_CHUNK_ELEMENTS = 1 << 20
+_CHUNK_ELEMENTS = 1 << 18
+# Taps of every bin in one turn of that loop.
+_TAPS = 4
 
 
 @tf.autograph.experimental.do_not_convert
@@ -100,20 +102,23 @@ def _split(table, shapes):
 
 def _forward(table, chunks: Chunks):
     """Sum of weighted cells, (chunks, RoIs in a chunk, P, P, C) in the table's dtype."""
-    channels = table.shape[-1]
+    shape = (None, chunks.rois.rows.bins, chunks.rois.columns.bins, table.shape[-1])
 
     def pool(chunk, results):
         rois = chunks.take(chunk)
+        last = tf.reduce_max(rois.trips())
 
         def add(trip, total):
-            cell, weight = _taps(rois, trip)
-            cells = tf.cast(tf.gather(table, cell), tf.float32)
-            return trip + 1, total + weight[..., None] * cells
+            trips = tf.repeat(trip + tf.range(_TAPS)[None, :], chunks.length, axis=0)
+            cells, weights = _taps(rois, trips)
+            # (1, taps) x (taps, C) for each bin: one pass over what was gathered instead of two for every tap.
+            cells = tf.cast(tf.gather(table, cells), tf.float32)
+            return trip + _TAPS, total + tf.squeeze(tf.matmul(weights[..., None, :], cells), axis=-2)
 
-        zeros = tf.zeros((chunks.length, rois.rows.bins, rois.columns.bins, channels))
-        return chunk + 1, results.write(chunk, tf.cast(_loop(rois, add, zeros), table.dtype))
+        start = (0, tf.zeros((chunks.length, *shape[1:])))
+        _, total = tf.while_loop(lambda trip, _: trip < last, add, start, parallel_iterations=1)
+        return chunk + 1, results.write(chunk, tf.cast(total, table.dtype))
 
-    shape = (None, chunks.rois.rows.bins, chunks.rois.columns.bins, channels)
     results = tf.TensorArray(table.dtype, chunks.number, element_shape=shape)
     _, results = tf.while_loop(lambda chunk, _: chunk < chunks.number, pool, (0, results), parallel_iterations=1)
     return results.stack()
@@ -124,24 +129,20 @@ def _backward(total, upstream, rois: Rois):
     channels = total.shape[-1]
 
     def spread(some, trip, valid, total):
-        cell, weight = _taps(rois.apply(lambda t: tf.gather(t, some)), trip)
-        weight = tf.where(valid[:, None, None], weight, 0.0)
-        parts = weight[..., None] * tf.cast(tf.gather(upstream, some), tf.float32)
-        return tf.tensor_scatter_nd_add(total, tf.reshape(cell, (-1, 1)), tf.reshape(parts, (-1, channels)))
+        cells, weights = _taps(rois.apply(lambda t: tf.gather(t, some)), trip[:, None])
+        weights = tf.where(valid[:, None, None, None], weights, 0.0)
+        parts = weights * tf.cast(tf.gather(upstream, some), tf.float32)
+        return tf.tensor_scatter_nd_add(total, tf.reshape(cells, (-1, 1)), tf.reshape(parts, (-1, channels)))
 
     return over_trips(rois, spread, total)
 
 
-def _loop(rois: Rois, body, state):
-    last = tf.reduce_max(rois.trips())
-    return tf.while_loop(lambda trip, _: trip < last, body, (0, state), parallel_iterations=1)[1]
-
-
-def _taps(rois: Rois, trip):
-    """Cell in the table and weight of one tap of every bin, (RoIs, P, P); a RoI that has no more taps weighs 0."""
-    across = tf.maximum(rois.column_trips, 1)
-    row, row_weight = tap(rois.rows, trip // across)
-    column, column_weight = tap(rois.columns, trip % across)
-    row_weight = tf.where((trip < rois.trips())[:, None], row_weight, 0.0)
-    cell = (rois.offset[:, None] + row * rois.width[:, None])[:, :, None] + column[:, None, :]
-    return cell, row_weight[:, :, None] * column_weight[:, None, :]
+def _taps(rois: Rois, trips):
+    """Cells in the table and weights of the taps `trips` (RoIs, K) of every bin, (RoIs, P, P, K); a RoI that does not
+    have so many weighs 0."""
+    across = tf.maximum(rois.column_trips, 1)[:, None]
+    rows, row_weights = taps(rois.rows, trips // across)
+    columns, column_weights = taps(rois.columns, trips % across)
+    row_weights = tf.where((trips < rois.trips()[:, None])[:, None, :], row_weights, 0.0)
+    rows = rois.offset[:, None, None] + rows * rois.width[:, None, None]
+    return rows[:, :, None, :] + columns[:, None, :, :], row_weights[:, :, None, :] * column_weights[:, None, :, :]

@@ -71,7 +71,8 @@ def _corners(rois: Rois, trip):
 
 def _neighbours(axis: Axis, index):
     first, _ = sample_window(axis)
-    at, valid = axis.positions(first + tf.cast(index, tf.float32)[:, None])
+    at, valid = axis.positions((first + tf.cast(index, tf.float32)[:, None])[:, :, None])
+    at, valid = at[:, :, 0], valid[:, :, 0]
     low = tf.floor(at)
     high = tf.minimum(low + 1.0, axis.extent[:, None] - 1.0)
     pairs = ((low, 1.0 - (at - low)), (high, at - low))

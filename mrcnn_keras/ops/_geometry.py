@@ -33,14 +33,13 @@ class Axis:
         return tf.where(self.samples > 0, self.bin_size / tf.maximum(self.samples, 1.0), 1.0)
 
     def positions(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sample `index` ((R, bins) or (R, bins, K) float32) of every bin: its position clamped into the map, and
-        whether it counts, that is, lies in the map grown by one cell."""
-        pad = (slice(None),) + (None,) * (len(index.shape) - 1)
-        starts = self.bin_starts() if len(index.shape) == 2 else self.bin_starts()[:, :, None]
-        samples = self.samples[pad]
-        at = starts + (index + 0.5) * self.bin_size[pad] / tf.maximum(samples, 1.0)
-        valid = (at >= -1.0) & (at <= self.extent[pad]) & (index < samples)
-        return tf.clip_by_value(at, 0.0, self.extent[pad] - 1.0), valid
+        """Samples `index` (R, bins, K) of every bin, float32: their positions clamped into the map, and whether they
+        count, that is, lie in the map grown by one cell."""
+        samples, extent = self.samples[:, None, None], self.extent[:, None, None]
+        within = (index + 0.5) * self.bin_size[:, None, None] / tf.maximum(samples, 1.0)
+        at = self.bin_starts()[:, :, None] + within
+        valid = (at >= -1.0) & (at <= extent) & (index < samples)
+        return tf.clip_by_value(at, 0.0, extent - 1.0), valid
 
 
 def make_axis(low, high, scale, extent, bins: int, sampling_ratio: int, aligned: bool) -> Axis:
@@ -68,16 +67,16 @@ def num_taps(axis: Axis) -> tf.Tensor:
     return tf.where(axis.samples > 0, tf.reduce_max(tf.cast(last - first, tf.int32), axis=1) + 1, 0)
 
 
-def tap(axis: Axis, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Tap `index` ((R,) int32) of every bin.
+def taps(axis: Axis, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Taps `index` ((R, K) int32) of every bin.
 
     Adaptive samples are less than a cell apart, so a tap is a cell and carries the weights of all the samples around
     it; a given number of samples may lie far apart, and a tap is one of the two neighbours of a sample.
 
-    Returns: cell (R, bins) int32 in the map; weight (R, bins) float32, already divided by the number of samples.
+    Returns: cells (R, bins, K) int32 in the map; weights (R, bins, K) float32, already divided by the number of samples.
     """
-    cell, weight = _adaptive_tap(axis, index) if axis.adaptive else _sample_tap(axis, index)
-    return tf.cast(cell, tf.int32), weight / tf.maximum(axis.samples, 1.0)[:, None]
+    cell, weight = _adaptive_taps(axis, index) if axis.adaptive else _sample_taps(axis, index)
+    return tf.cast(cell, tf.int32), weight / tf.maximum(axis.samples, 1.0)[:, None, None]
 
 
 def sample_window(axis: Axis) -> tuple[tf.Tensor, tf.Tensor]:
@@ -98,22 +97,24 @@ def _cell_range(axis):
     return first, tf.minimum(last + 1.0, axis.extent[:, None] - 1.0)
 
 
-def _adaptive_tap(axis, index):
-    first, last = _cell_range(axis)
-    cell = first + tf.cast(index, tf.float32)[:, None]
-    nearest = tf.math.ceil((cell - 1.0 - axis.bin_starts()) / axis.steps()[:, None] - 0.5) - 1.0
-    nearest = tf.clip_by_value(nearest, 0.0, tf.maximum(axis.samples - 1.0, 0.0)[:, None])
-    at, valid = axis.positions(nearest[:, :, None] + tf.range(_CANDIDATES, dtype=tf.float32))
-    hat = tf.maximum(1.0 - tf.abs(at - cell[:, :, None]), 0.0)
-    weight = tf.reduce_sum(tf.where(valid, hat, 0.0), axis=-1)
+def _adaptive_taps(axis, index):
+    first, last = (t[:, :, None] for t in _cell_range(axis))
+    cell = first + tf.cast(index, tf.float32)[:, None, :]
+    nearest = tf.math.ceil((cell - 1.0 - axis.bin_starts()[:, :, None]) / axis.steps()[:, None, None] - 0.5) - 1.0
+    nearest = tf.clip_by_value(nearest, 0.0, tf.maximum(axis.samples - 1.0, 0.0)[:, None, None])
+    shape = tf.concat([tf.shape(cell), [_CANDIDATES]], axis=0)
+    candidates = nearest[..., None] + tf.range(_CANDIDATES, dtype=tf.float32)
+    at, valid = axis.positions(tf.reshape(candidates, tf.concat([shape[:2], [-1]], axis=0)))
+    hat = tf.maximum(1.0 - tf.abs(tf.reshape(at, shape) - cell[..., None]), 0.0)
+    weight = tf.reduce_sum(tf.where(tf.reshape(valid, shape), hat, 0.0), axis=-1)
     return tf.minimum(cell, last), tf.where(cell <= last, weight, 0.0)
 
 
-def _sample_tap(axis, index):
-    sample = tf.repeat(tf.cast(index // 2, tf.float32)[:, None], axis.bins, axis=1)
+def _sample_taps(axis, index):
+    sample = tf.repeat(tf.cast(index // 2, tf.float32)[:, None, :], axis.bins, axis=1)
     at, valid = axis.positions(sample)
     low = tf.floor(at)
-    upper = (index % 2 == 1)[:, None]
+    upper = (index % 2 == 1)[:, None, :]
     weight = tf.where(upper, at - low, 1.0 - (at - low))
-    cell = tf.minimum(tf.where(upper, low + 1.0, low), axis.extent[:, None] - 1.0)
+    cell = tf.minimum(tf.where(upper, low + 1.0, low), axis.extent[:, None, None] - 1.0)
     return cell, tf.where(valid, weight, 0.0)

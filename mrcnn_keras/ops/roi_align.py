@@ -89,7 +89,7 @@ def _check_maps(maps, spec):
         if m.shape.rank != 4:
             raise ValueError(f"feature map {i} must be (batch, height, width, channels), got shape {m.shape}")
         if m.shape[-1] is None or m.shape[-1] != maps[0].shape[-1]:
-            raise ValueError(f"feature map {i} must have the known channels of map 0, got {m.shape} and {maps[0].shape}")
+            raise ValueError(f"feature map {i} must have the channels of map 0, got {m.shape} and {maps[0].shape}")
         if not m.shape[:1].is_compatible_with(maps[0].shape[:1]):
             raise ValueError(f"feature map {i} must have the batch size of map 0, got {m.shape} and {maps[0].shape}")
         if 0 in (m.shape[1], m.shape[2]):

@@ -67,7 +67,9 @@ def truth_as_detections(dataset, index, shift=0, keep=slice(None), with_masks=Tr
 
 @pytest.fixture
 def dataset():
-    return Rectangles([[(0, 5, 5, 45, 50, 0), (1, 50, 10, 78, 58, 0)], [], [(0, 0, 0, 20, 20, 0), (0, 40, 30, 70, 55, 0)]])
+    first = [(0, 5, 5, 45, 50, 0), (1, 50, 10, 78, 58, 0)]
+    last = [(0, 0, 0, 20, 20, 0), (0, 40, 30, 70, 55, 0)]
+    return Rectangles([first, [], last])
 
 
 def test_perfect_detections_score_one(dataset):

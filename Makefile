@@ -1,0 +1,44 @@
+# make demo | test | test-fast | lint | bench | clean
+# The first of them makes .venv with the python3 on PATH (or PYTHON=...) and installs everything there.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# What pyproject.toml needs to build: installed first, so that pip does not fetch a second TensorFlow just to build.
+BUILD_NEEDS := "tensorflow>=2.21,<2.22" "setuptools>=77" wheel
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test test-fast lint bench install clean distclean
+
+demo: $(STAMP)
+	$(BIN)/mrcnn-keras demo --out demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-fast: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+bench: $(STAMP)
+	set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+install: $(STAMP)
+
+# Everything that the installation depends on: the metadata, and the sources of the compiled operation.
+$(STAMP): pyproject.toml setup.cfg setup.py Makefile $(wildcard custom_ops/*/*)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(BUILD_NEEDS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[dev,notebooks]"
+	touch $@
+
+clean:
+	rm -rf build dist *.egg-info demo .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) mrcnn_keras/ops/*.so

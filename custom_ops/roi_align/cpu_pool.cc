@@ -1,0 +1,191 @@
+// See cpu_pool.h.
+#include "cpu_pool.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace mrcnn_keras {
+
+void Taps::Compute(const Axis& axis, int bins) {
+  first.assign(bins, 0);
+  end.assign(bins, 0);
+  offset.assign(bins, 0);
+  weights.clear();
+  low = axis.extent;
+  high = 0;
+  const float share = axis.samples > 0 ? 1.0f / static_cast<float>(axis.samples) : 0.0f;
+  for (int bin = 0; bin < bins; ++bin) {
+    offset[bin] = static_cast<int>(weights.size());
+    int begin_sample, end_sample;
+    axis.Window(bin, &begin_sample, &end_sample);
+    while (begin_sample < end_sample && !axis.Counts(axis.Position(bin, begin_sample))) ++begin_sample;
+    while (begin_sample < end_sample && !axis.Counts(axis.Position(bin, end_sample - 1))) --end_sample;
+    if (begin_sample >= end_sample) continue;
+    // Positions run one way, so the outermost samples touch the outermost cells.
+    const Neighbours one(axis.Position(bin, begin_sample), axis.extent);
+    const Neighbours other(axis.Position(bin, end_sample - 1), axis.extent);
+    first[bin] = std::min(one.low, other.low);
+    end[bin] = std::max(one.high, other.high) + 1;
+    low = std::min(low, first[bin]);
+    high = std::max(high, end[bin]);
+    weights.resize(weights.size() + end[bin] - first[bin], 0.0f);
+    float* const into = weights.data() + offset[bin] - first[bin];
+    for (int i = begin_sample; i < end_sample; ++i) {
+      const Neighbours cells(axis.Position(bin, i), axis.extent);
+      into[cells.low] += 1.0f - cells.fraction;
+      into[cells.high] += cells.fraction;
+    }
+    for (int cell = first[bin]; cell < end[bin]; ++cell) into[cell] *= share;
+  }
+}
+
+TapsView Taps::View() const {
+  return {static_cast<int>(first.size()), first.data(), end.data(), offset.data(), weights.data()};
+}
+
+template <typename T>
+void PoolAverage(const Roi& roi, const Attributes& attributes, int64_t channels, const T* map, Scratch* scratch,
+                 T* pooled) {
+  const ChannelLoops<T>& loops = BestChannelLoops<T>();
+  Taps& rows = scratch->rows;
+  rows.Compute(roi.rows, attributes.output_height);
+  scratch->columns.Compute(roi.columns, attributes.output_width);
+  const TapsView columns = scratch->columns.View();
+
+  const int64_t line = attributes.output_width * channels;
+  scratch->line.resize(line);
+  scratch->pooled.resize(attributes.output_height * line);
+  std::vector<char> started(attributes.output_height, 0);
+  for (int row = rows.low; row < rows.high; ++row) {
+    bool gathered = false;
+    for (int bin = 0; bin < attributes.output_height; ++bin) {
+      const float weight = rows.Weight(bin, row);
+      if (weight == 0.0f) continue;
+      if (!gathered) loops.gather_row(map + row * roi.columns.extent * channels, channels, columns, scratch->line.data());
+      gathered = true;
+      loops.scale_float(scratch->line.data(), weight, started[bin], line, scratch->pooled.data() + bin * line);
+      started[bin] = 1;
+    }
+  }
+  for (int bin = 0; bin < attributes.output_height; ++bin) {
+    float* const result = scratch->pooled.data() + bin * line;
+    if (!started[bin]) std::fill(result, result + line, 0.0f);
+    loops.convert(result, line, pooled + bin * line);
+  }
+}
+
+template <typename T>
+void SpreadAverage(const Roi& roi, const Taps& rows, const Taps& columns, int64_t channels, const T* upstream, int begin,
+                   int end, Scratch* scratch, float* band) {
+  const ChannelLoops<T>& loops = BestChannelLoops<T>();
+  const int bins = static_cast<int>(rows.first.size());
+  const int64_t line = static_cast<int64_t>(columns.first.size()) * channels;
+  scratch->line.resize(line);
+  for (int row = std::max(begin, rows.low); row < std::min(end, rows.high); ++row) {
+    bool started = false;
+    for (int bin = 0; bin < bins; ++bin) {
+      const float weight = rows.Weight(bin, row);
+      if (weight == 0.0f) continue;
+      loops.scale(upstream + bin * line, weight, started, line, scratch->line.data());
+      started = true;
+    }
+    if (!started) continue;
+    float* const cells = band + static_cast<int64_t>(row - begin) * roi.columns.extent * channels;
+    loops.spread_row(scratch->line.data(), channels, columns.View(), cells);
+  }
+}
+
+template <typename T>
+void PoolLargest(const Roi& roi, const Attributes& attributes, int64_t channels, const T* map, Scratch* scratch,
+                 T* pooled, int* winner) {
+  const ChannelLoops<T>& loops = BestChannelLoops<T>();
+  const Axis &rows = roi.rows, &columns = roi.columns;
+  const int64_t width = columns.extent;
+  scratch->pooled.resize(channels);
+  float* const best = scratch->pooled.data();
+  for (int down = 0; down < attributes.output_height; ++down) {
+    int row_begin, row_end;
+    rows.Window(down, &row_begin, &row_end);
+    for (int across = 0; across < attributes.output_width; ++across) {
+      int column_begin, column_end;
+      columns.Window(across, &column_begin, &column_end);
+      std::fill(best, best + channels, -std::numeric_limits<float>::infinity());
+      if (winner != nullptr) std::fill(winner, winner + channels, -1);
+      int64_t inside = 0;
+      for (int i = row_begin; i < row_end; ++i) {
+        const float y = rows.Position(down, i);
+        if (!rows.Counts(y)) continue;
+        const Neighbours row(y, rows.extent);
+        for (int j = column_begin; j < column_end; ++j) {
+          const float x = columns.Position(across, j);
+          if (!columns.Counts(x)) continue;
+          const Neighbours column(x, columns.extent);
+          const T* const cells[4] = {
+              map + (row.low * width + column.low) * channels, map + (row.low * width + column.high) * channels,
+              map + (row.high * width + column.low) * channels, map + (row.high * width + column.high) * channels};
+          const float weights[4] = {(1.0f - row.fraction) * (1.0f - column.fraction),
+                                    (1.0f - row.fraction) * column.fraction, row.fraction * (1.0f - column.fraction),
+                                    row.fraction * column.fraction};
+          const int index = (i - row_begin) * (column_end - column_begin) + (j - column_begin);
+          loops.keep_largest(cells, weights, channels, index, best, winner);
+          ++inside;
+        }
+      }
+      if (inside < static_cast<int64_t>(rows.samples) * columns.samples || inside == 0) {  // samples outside are 0
+        for (int64_t c = 0; c < channels; ++c) {
+          if (best[c] >= 0.0f && inside > 0) continue;
+          best[c] = 0.0f;
+          if (winner != nullptr) winner[c] = -1;
+        }
+      }
+      if (pooled != nullptr) {
+        loops.convert(best, channels, pooled);
+        pooled += channels;
+      }
+      if (winner != nullptr) winner += channels;
+    }
+  }
+}
+
+template <typename T>
+void SpreadLargest(const Roi& roi, const Attributes& attributes, int64_t channels, const T* upstream, const int* winner,
+                   int begin, int end, float* band) {
+  const ChannelLoops<T>& loops = BestChannelLoops<T>();
+  const Axis &rows = roi.rows, &columns = roi.columns;
+  std::vector<float> gradient(channels);
+  for (int down = 0; down < attributes.output_height; ++down) {
+    int row_begin, row_end;
+    rows.Window(down, &row_begin, &row_end);
+    for (int across = 0; across < attributes.output_width; ++across, upstream += channels, winner += channels) {
+      int column_begin, column_end;
+      columns.Window(across, &column_begin, &column_end);
+      loops.scale(upstream, 1.0f, false, channels, gradient.data());
+      for (int64_t c = 0; c < channels; ++c) {
+        if (winner[c] < 0) continue;
+        const int across_samples = column_end - column_begin;
+        const Neighbours row(rows.Position(down, row_begin + winner[c] / across_samples), rows.extent);
+        const Neighbours column(columns.Position(across, column_begin + winner[c] % across_samples), columns.extent);
+        const auto add = [&](int y, float row_weight) {
+          if (y < begin || y >= end) return;
+          float* const cells = band + static_cast<int64_t>(y - begin) * columns.extent * channels + c;
+          cells[column.low * channels] += row_weight * (1.0f - column.fraction) * gradient[c];
+          cells[column.high * channels] += row_weight * column.fraction * gradient[c];
+        };
+        add(row.low, 1.0f - row.fraction);
+        add(row.high, row.fraction);
+      }
+    }
+  }
+}
+
+#define MRCNN_KERAS_INSTANTIATE(T)                                                                                     \
+  template void PoolAverage<T>(const Roi&, const Attributes&, int64_t, const T*, Scratch*, T*);                        \
+  template void SpreadAverage<T>(const Roi&, const Taps&, const Taps&, int64_t, const T*, int, int, Scratch*, float*); \
+  template void PoolLargest<T>(const Roi&, const Attributes&, int64_t, const T*, Scratch*, T*, int*);                  \
+  template void SpreadLargest<T>(const Roi&, const Attributes&, int64_t, const T*, const int*, int, int, float*);
+MRCNN_KERAS_INSTANTIATE(float)
+MRCNN_KERAS_INSTANTIATE(BFloat16)
+MRCNN_KERAS_INSTANTIATE(Half)
+#undef MRCNN_KERAS_INSTANTIATE
+
+}  // namespace mrcnn_keras

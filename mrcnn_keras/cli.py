@@ -1,0 +1,80 @@
+"""The command `mrcnn-keras`.
+
+Exit status: 0 done, 1 the work found faults or failed for some inputs (named), 2 wrong usage.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+_COMMANDS = {
+    "demo": "mrcnn_keras.demo",
+    "train": "mrcnn_keras.commands.train",
+    "evaluate": "mrcnn_keras.commands.evaluate",
+    "detect": "mrcnn_keras.commands.detect",
+    "export": "mrcnn_keras.commands.export",
+    "presets": "mrcnn_keras.commands.presets",
+    "doctor": "mrcnn_keras.commands.doctor",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    TensorFlow is imported when a command needs it, not for help or wrong options.
+
+    Args:
+        argv: the words after `mrcnn-keras`; None: those of this process.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        args = make_parser().parse_args(argv)
+    except SystemExit as exit:  # argparse has printed the help or what is wrong
+        return int(exit.code or 0)
+    return run_command(args, f"mrcnn-keras {args.command}")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    from mrcnn_keras import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="mrcnn-keras", description="Mask R-CNN for TensorFlow and Keras 3: train, evaluate, detect, export."
+    )
+    parser.add_argument("--version", action="version", version=f"mrcnn_keras {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module_name in _COMMANDS.items():
+        module = importlib.import_module(module_name)
+        command = commands.add_parser(name, help=module.HELP, description=module.__doc__.partition(": ")[2])
+        module.add_arguments(command)
+        command.add_argument("--traceback", action="store_true", help="show where an error arose")
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def run_command(args: argparse.Namespace, name: str) -> int:
+    """Run a parsed command; a mistake becomes one line on standard error and an exit status.
+
+    Args:
+        args: has `run`, a function of `args` that returns an exit status, and maybe `traceback`.
+        name: what the message starts with.
+    """
+    from mrcnn_keras.commands.options import UsageError
+
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print(f"\n{name}: stopped", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ArithmeticError) as error:
+        if getattr(args, "traceback", False):
+            raise
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

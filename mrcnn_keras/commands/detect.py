@@ -1,0 +1,117 @@
+"""`mrcnn-keras detect`: pictures with what was found in them, and all of it as one COCO-style file."""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mrcnn_keras.commands import options
+from mrcnn_keras.commands.models import load_model
+
+HELP = "find objects in images"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+_WRITTEN = (".jpg", ".jpeg", ".png", ".webp")  # pictures keep these; others become .png
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options."""
+    parser.add_argument("inputs", nargs="+", type=options.existing, metavar="IMAGE|FOLDER", help="folders are searched")
+    add_output_arguments(parser)
+    options.add_settings(parser)
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `detect` that the samples share."""
+    parser.add_argument("--model", type=options.file, required=True, metavar="M", help="a .keras file")
+    parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--min-score",
+        type=options.fraction,
+        default=0.5,
+        metavar="S",
+        help="draw detections from this score on (0.5); detections.json has all the model gives",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detect in every image; 1 if some could not be read."""
+    files = image_files(args.inputs, args.out)
+    if not files:
+        raise options.UsageError(f"no images in {', '.join(map(str, args.inputs))}")
+    model = load_model(args.model, options.settings(args))
+    return detect_files(model, files, args.out, args.min_score)
+
+
+def image_files(inputs: Sequence[pathlib.Path], out: pathlib.Path) -> dict[pathlib.Path, pathlib.Path]:
+    """The image files under `inputs`, each with the picture to write for it, under `out` and no two the same."""
+    targets: dict[pathlib.Path, pathlib.Path] = {}
+    taken = set()
+    for given in inputs:
+        found = [given] if given.is_file() else sorted(_search(given, out.resolve()))
+        for path in found:
+            target = out / (path.relative_to(given) if given.is_dir() else path.name)
+            if target.suffix.lower() not in _WRITTEN:
+                target = target.with_suffix(".png")
+            name, number = target, 1
+            while name in taken:
+                number += 1
+                name = target.with_stem(f"{target.stem}_{number}")
+            if path not in targets:
+                taken.add(name)
+                targets[path] = name
+    return targets
+
+
+def detect_files(model: Any, files: dict[pathlib.Path, pathlib.Path], out: pathlib.Path, min_score: float = 0.5) -> int:
+    """Write a picture for every image, and `detections.json`.
+
+    The JSON holds `images`, `categories` and `annotations`, the last as `Detections.to_coco` makes them, with an `id`.
+
+    Args:
+        model: anything with `detect`.
+        files: image -> picture to write.
+        out: folder of `detections.json`.
+        min_score: of the detections drawn, 0..1.
+
+    Returns:
+        0, or 1 if images could not be read; standard error names them.
+    """
+    images, results, failures = [], [], []
+    for path, target in files.items():
+        try:
+            pixels, found = _detect(model, path)
+        except (ValueError, OSError) as error:
+            failures.append(f"{path}: {error}")
+            print(f"failed: {failures[-1]}", file=sys.stderr)
+            continue
+        images.append({"id": len(images) + 1, "file_name": str(path), "height": found.size[0], "width": found.size[1]})
+        results += found.to_coco(images[-1]["id"])
+        found.save_plot(target, pixels, score_threshold=min_score)
+        print(f"{path}: {found[found.scores >= min_score]!r} -> {target}")
+    out.mkdir(parents=True, exist_ok=True)
+    names = enumerate(model.config.names, start=1)
+    categories = [{"id": number, "name": name} for number, name in names]
+    for number, result in enumerate(results, start=1):
+        result["id"] = number
+    written = out / "detections.json"
+    written.write_text(json.dumps({"images": images, "categories": categories, "annotations": results}) + "\n")
+    print(f"{len(results)} detections of {len(images)} images in {written}")
+    if failures:
+        print(f"{len(failures)} of {len(files)} images failed", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _detect(model: Any, path: pathlib.Path) -> tuple[Any, Any]:
+    from mrcnn_keras.data import read_image
+
+    pixels = read_image(path)
+    return pixels, model.detect(pixels, masks="rle")[0]
+
+
+def _search(folder: pathlib.Path, out: pathlib.Path) -> Iterable[pathlib.Path]:
+    for path in folder.rglob("*"):
+        # A second run must not look at the first one's pictures.
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.resolve().is_relative_to(out):
+            yield path

@@ -1,0 +1,45 @@
+"""`mrcnn-keras evaluate`: COCO's average precision of a model."""
+
+import argparse
+import json
+import pathlib
+import sys
+
+from mrcnn_keras.commands import options
+from mrcnn_keras.commands.models import load_model
+
+HELP = "average precision of a model on images with a COCO annotation file"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's options."""
+    parser.add_argument("--model", type=options.file, required=True, metavar="M", help="a .keras file")
+    parser.add_argument("--images", type=options.folder, required=True, metavar="DIR", help="folder of the images")
+    parser.add_argument(
+        "--annotations", type=options.file, required=True, metavar="FILE", help="COCO annotations (.json)"
+    )
+    parser.add_argument("--batch-size", type=options.positive, default=1, metavar="N", help="images at a time (1)")
+    parser.add_argument("--max-images", type=options.positive, metavar="N", help="the first N images only")
+    parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the metrics as JSON, too")
+    parser.add_argument("--skip-broken", action="store_true", help="leave broken images out, list them, exit with 1")
+    options.add_settings(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print a table; 1 if images were left out."""
+    from mrcnn_keras.data import CocoDataset
+    from mrcnn_keras.evaluation import evaluate_coco, format_table
+
+    dataset = CocoDataset(args.images, args.annotations, skip_broken=args.skip_broken)
+    model = load_model(args.model, options.settings(args))
+    metrics = evaluate_coco(
+        model, dataset, batch_size=args.batch_size, max_images=args.max_images, verbose=sys.stdout.isatty()
+    )
+    format_table(metrics, title=f"{args.model} on {min(len(dataset), args.max_images or len(dataset))} images")
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(metrics, indent=2) + "\n")
+    skipped = dataset.report().skipped
+    for line in skipped:
+        print(f"left out: {line}", file=sys.stderr)
+    return 1 if skipped else 0

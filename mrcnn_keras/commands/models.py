@@ -1,0 +1,53 @@
+"""Models from what a user names on the command line."""
+
+import pathlib
+from typing import Any
+
+from mrcnn_keras.commands.options import UsageError
+from mrcnn_keras.commands.quiet import import_tensorflow
+
+
+def load_model(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
+    """A model from a `.keras` file, with some fields of its configuration changed.
+
+    Args:
+        path: what `MaskRCNN.save` wrote.
+        settings: config fields; only such that leave the weights' shapes alone.
+
+    Raises:
+        UsageError: no such model, or the settings ask for another architecture.
+    """
+    import_tensorflow()
+    from mrcnn_keras.model import MaskRCNN
+
+    try:
+        model = MaskRCNN.load(path)
+    except ValueError as error:
+        raise UsageError(f"--model: {error}") from error
+    if not settings:
+        return model
+    changed = MaskRCNN(_checked(model.config.replace, settings))
+    shapes = [[tuple(weight.shape) for weight in one.weights] for one in (model, changed)]
+    if shapes[0] != shapes[1]:
+        raise UsageError(f"--set {' '.join(settings)}: the weights in {path} do not fit the model this asks for")
+    changed.set_weights(model.get_weights())
+    return changed
+
+
+def new_config(preset: str, settings: dict[str, Any], dataset: Any) -> Any:
+    """The config of a preset for a dataset's classes.
+
+    Raises:
+        UsageError: a value out of its range.
+    """
+    from mrcnn_keras.presets import preset_config
+
+    classes = {"num_classes": len(dataset.class_names), "class_names": tuple(dataset.class_names)}
+    return _checked(preset_config, {**classes, **settings}, preset)
+
+
+def _checked(make: Any, settings: dict[str, Any], *args: Any) -> Any:
+    try:
+        return make(*args, **settings)
+    except ValueError as error:
+        raise UsageError(f"--set: {error}") from error

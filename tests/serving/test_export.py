@@ -1,0 +1,160 @@
+import io
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from mrcnn_keras.config import MaskRCNNConfig
+from mrcnn_keras.serving import export, export_saved_model
+
+TINY = MaskRCNNConfig(
+    num_classes=3,
+    image_min_side=96,
+    image_max_side=160,
+    backbone_blocks=(1, 1, 1, 1),
+    backbone_norm="none",
+    stem_channels=8,
+    res2_channels=16,
+    width_per_group=8,
+    fpn_channels=16,
+    box_head_dim=16,
+    mask_head_dim=8,
+    anchor_sizes=(16, 32, 64, 96, 128),
+    rpn_pre_nms_topk_test=200,
+    rpn_post_nms_topk_test=50,
+    score_threshold=0.05,
+    max_detections=10,
+)
+
+# Runs where the package cannot be imported, as in TF Serving.
+CLIENT = """
+import sys
+sys.modules["mrcnn_keras"] = None
+import numpy as np, tensorflow as tf
+served = tf.saved_model.load(sys.argv[1])
+files = [open(name, "rb").read() for name in sys.argv[3:]]
+answers = {"bytes/" + k: v for k, v in served.signatures["serving_default"](image_bytes=tf.constant(files)).items()}
+image = tf.io.decode_png(files[1], channels=3)
+both = tf.stack([image, image[:, ::-1]])
+answers |= {"tensor/" + k: v for k, v in served.signatures["serving_tensor"](image=both).items()}
+np.savez(sys.argv[2], **answers)
+"""
+
+
+def photo(height, width, seed):
+    """Smooth random colours, for a JPEG that keeps its detail."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """What a tiny model detects, and what its SavedModel answers in a process without this package."""
+    from mrcnn_keras.model import MaskRCNN
+
+    folder = tmp_path_factory.mktemp("served")
+    photo(120, 170, 0).save(folder / "wide.jpg", quality=95)
+    photo(200, 90, 1).save(folder / "tall.png")
+    files = [str(folder / "wide.jpg"), str(folder / "tall.png")]
+    model = MaskRCNN(TINY)
+    assert export_saved_model(model, folder / "exported" / "1") == folder / "exported" / "1"
+    command = [sys.executable, "-c", CLIENT, str(folder / "exported" / "1"), str(folder / "answers.npz"), *files]
+    subprocess.run(command, check=True, cwd=folder)
+    with np.load(folder / "answers.npz") as answers:
+        return model.detect(files, batch_size=2), model, files, dict(answers)
+
+
+def test_answers_have_the_object_detection_apis_form(served):
+    answers = served[-1]
+    shapes = {name: value.shape for name, value in answers.items() if name.startswith("bytes/")}
+    assert shapes == {
+        "bytes/num_detections": (2,),
+        "bytes/detection_boxes": (2, 10, 4),
+        "bytes/detection_classes": (2, 10),
+        "bytes/detection_scores": (2, 10),
+        "bytes/detection_masks": (2, 10, 28, 28),
+    }
+    assert all(value.dtype == np.float32 for value in answers.values())
+    assert (answers["bytes/detection_boxes"] >= 0).all() and (answers["bytes/detection_boxes"] <= 1).all()
+
+
+def test_photos_of_any_size_give_the_models_detections(served):
+    found, _, _, answers = served
+    for i, one in enumerate(found):
+        count = int(answers["bytes/num_detections"][i])
+        assert count == len(one) > 0
+        height, width = one.size
+        boxes = answers["bytes/detection_boxes"][i, :count][:, [1, 0, 3, 2]] * [width, height, width, height]
+        np.testing.assert_allclose(boxes, one.boxes, atol=0.01)
+        np.testing.assert_allclose(answers["bytes/detection_scores"][i, :count], one.scores, atol=1e-4)
+        np.testing.assert_array_equal(answers["bytes/detection_classes"][i, :count], one.class_ids + 1)
+        assert 0 < answers["bytes/detection_masks"][i, :count].min() < answers["bytes/detection_masks"][i].max() < 1
+
+
+def test_tensor_signature_gives_the_models_detections(served):
+    _, model, files, answers = served
+    image = np.asarray(Image.open(files[1]))
+    for i, one in enumerate(model.detect([image, image[:, ::-1]], batch_size=2)):
+        assert int(answers["tensor/num_detections"][i]) == len(one)
+        np.testing.assert_allclose(answers["tensor/detection_scores"][i, : len(one)], one.scores, atol=1e-4)
+
+
+class Corner:
+    """Stands in for a model: finds one object, the upper left quarter of the image, in an image lighter than 100."""
+
+    config = types.SimpleNamespace(image_min_side=32, image_max_side=64, size_divisor=32, max_detections=4)
+
+    def __init__(self):
+        self.factor = tf.Variable(0.5)
+        self.variables = [types.SimpleNamespace(value=self.factor)]
+
+    def __call__(self, inputs, training):
+        height, width = tf.unstack(inputs["image_sizes"] * self.factor, axis=1)
+        light = tf.reduce_max(inputs["images"], axis=(1, 2, 3)) > 100
+        boxes = tf.stack([tf.zeros_like(width), tf.zeros_like(width), width, height], axis=-1)[:, None]
+        ids = tf.where(light, 2, -1)[:, None]
+        return {"boxes": boxes, "scores": tf.ones_like(boxes[..., 0]), "class_ids": ids}
+
+
+def test_fewer_detections_are_padded_and_boxes_are_fractions(tmp_path):
+    export_saved_model(Corner(), tmp_path / "1")
+    answer = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_tensor"](
+        image=np.array([[[[200]]], [[[10]]]], np.uint8) * np.ones((2, 40, 90, 3), np.uint8)
+    )
+    assert answer["num_detections"].numpy().tolist() == [1, 0]
+    assert answer["detection_classes"].numpy().tolist() == [[3, 0, 0, 0], [0, 0, 0, 0]]
+    assert answer["detection_boxes"].numpy()[:, 0].tolist() == [[0, 0, 0.5, 0.5], [0, 0, 0, 0]]
+    assert "detection_masks" not in answer
+
+
+def test_grey_and_transparent_files(tmp_path):
+    export_saved_model(Corner(), tmp_path / "1")
+    files = []
+    for mode, kind in (("L", "JPEG"), ("L", "PNG"), ("RGBA", "PNG"), ("P", "PNG")):
+        buffer = io.BytesIO()
+        Image.new("RGB", (50, 30), (200, 200, 200)).convert(mode).save(buffer, kind)
+        files.append(buffer.getvalue())
+    answer = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"](image_bytes=tf.constant(files))
+    assert answer["num_detections"].numpy().tolist() == [1, 1, 1, 1]
+
+
+def test_a_foreign_operation_is_an_error_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_op_names", lambda path: ["MatMul", "MrcnnKeras>RoiAlign"])
+    with pytest.raises(RuntimeError, match="MrcnnKeras>RoiAlign"):
+        export_saved_model(Corner(), tmp_path / "1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_older_export_is_replaced_and_other_folders_are_not(tmp_path):
+    export_saved_model(Corner(), tmp_path / "1")
+    export_saved_model(Corner(), tmp_path / "1")
+    assert [p.name for p in tmp_path.iterdir()] == ["1"]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match="no SavedModel"):
+        export_saved_model(Corner(), tmp_path / "photos")
+    assert (tmp_path / "photos" / "a.jpg").exists()

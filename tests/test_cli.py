@@ -1,0 +1,357 @@
+"""The command line: options, exit status, and each command on a few tiny images."""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn_keras import cli
+from mrcnn_keras.commands import detect, doctor, options
+from mrcnn_keras.presets import PRESETS
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# The smallest network that the presets can be turned into.
+TINY = (
+    "backbone_blocks=1,1,1,1 stem_channels=8 res2_channels=16 width_per_group=8 fpn_channels=16 box_head_dim=16 "
+    "mask_head_dim=8 image_min_side=64 image_max_side=64 anchor_sizes=8,16,24,32,48 rpn_post_nms_topk_train=20 "
+    "rpn_post_nms_topk_test=10 roi_batch_size=8 batch_size=2 max_detections=5 score_threshold=0 gt_mask_size=28"
+).split()
+SETTINGS = [word for setting in TINY for word in ("--set", setting)]
+
+
+def run(*words):
+    return cli.main([str(word) for word in words])
+
+
+def in_a_process(*words):
+    """Exit status and what was printed, and whether TensorFlow was imported."""
+    code = (
+        "import sys; from mrcnn_keras.cli import main; status = main(sys.argv[1:]); "
+        "print('tensorflow' in sys.modules, status)"
+    )
+    child = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, cwd=ROOT)
+    assert child.returncode == 0, child.stderr
+    imported, status = child.stdout.split()[-2:]
+    return int(status), child.stdout + child.stderr, imported == "True"
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory):
+    """A folder of six drawn images with a COCO annotation file."""
+    from mrcnn_keras.data import ShapesDataset
+
+    folder = tmp_path_factory.mktemp("coco")
+    shapes = ShapesDataset(6, seed=5, size=(64, 64), max_objects=2)
+    images, annotations = [], []
+    (folder / "images").mkdir()
+    for i in range(len(shapes)):
+        Image.fromarray(shapes.load_image(i)).save(folder / "images" / f"{i}.png")
+        images.append({"id": i + 1, "file_name": f"{i}.png", "height": 64, "width": 64})
+        found = shapes.load_annotations(i)
+        for (x1, y1, x2, y2), class_id, rle in zip(found.boxes.tolist(), found.class_ids, found.masks, strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": i + 1,
+                    "category_id": int(class_id) + 1,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                    "segmentation": {"size": [64, 64], "counts": rle["counts"].decode()},
+                }
+            )
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(shapes.class_names)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "instances.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(coco, tmp_path_factory):
+    """The output folder of a training of three steps with validation."""
+    out = tmp_path_factory.mktemp("trained")
+    data = ["--images", coco / "images", "--annotations", coco / "instances.json"]
+    validation = ["--validation-images", coco / "images", "--validation-annotations", coco / "instances.json"]
+    words = ["train", *data, *validation, "--preset", "mask_rcnn_narrow_fpn", "--out", out, "--steps", 4, *SETTINGS]
+    assert run(*words) == 0
+    return out
+
+
+def test_help_names_every_command_without_tensorflow():
+    status, printed, tensorflow = in_a_process("--help")
+    assert status == 0 and not tensorflow
+    for name in "demo train evaluate detect export presets doctor".split():
+        assert name in printed
+
+
+@pytest.mark.parametrize(
+    "words", [["train", "--help"], ["fly"], ["demo", "--steps", "0"], ["demo", "--set", "x=1"], []]
+)
+def test_mistakes_are_found_without_tensorflow(words):
+    status, _, tensorflow = in_a_process(*words)
+    assert status == (0 if "--help" in words else 2)
+    assert not tensorflow
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("num_classes=7", 7),
+        ("base_learning_rate=1e-3", 0.001),
+        ("flip=no", False),
+        ("flip=True", True),
+        ("backbone=resnet101", "resnet101"),
+        ("class_names=cat, dog", ("cat", "dog")),
+        ("class_names=cat", ("cat",)),
+        ("anchor_ratios=0.5,1,2", (0.5, 1, 2)),
+        ("backbone_blocks=2,2,2,2", (2, 2, 2, 2)),
+        ("backbone_blocks=", ()),
+        ("train_min_sides=640", (640,)),
+        ("anchor_sizes=(32,48),64,128,256,512", ((32, 48), 64, 128, 256, 512)),
+    ],
+)
+def test_settings_have_the_type_of_their_field(text, value):
+    name, parsed = options.setting(text)
+    assert name == text.partition("=")[0]
+    assert parsed == value and type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("anchor_size=1", "anchor_sizes"),
+        ("numclasses=1", "num_classes"),
+        ("num_classes", "FIELD=VALUE"),
+        ("num_classes=many", "whole number"),
+        ("num_classes=1.5", "whole number"),
+        ("flip=maybe", "true or false"),
+        ("anchor_ratios=wide", "a list"),
+        ("backbone_blocks=1.5,2,2,2", "whole number"),
+    ],
+)
+def test_settings_that_cannot_be(text, expected):
+    with pytest.raises(argparse.ArgumentTypeError, match=expected):
+        options.setting(text)
+
+
+def test_a_value_out_of_range_is_wrong_usage(coco, tmp_path, capsys):
+    data = ["--images", coco / "images", "--annotations", coco / "instances.json"]
+    words = ["train", *data, "--preset", "mask_rcnn_narrow_fpn", "--out", tmp_path, "--set", "nms_threshold=3"]
+    assert run(*words) == 2
+    assert "nms_threshold=3.0: expected a number in [0, 1]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["images", "annotations"])
+def test_absent_data_is_wrong_usage(name, coco, tmp_path, capsys):
+    data = {"images": coco / "images", "annotations": coco / "instances.json"} | {name: tmp_path / "nowhere"}
+    words = [word for key, value in data.items() for word in (f"--{key}", value)]
+    assert run("train", *words, "--preset", "mask_rcnn_narrow_fpn", "--out", tmp_path) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_an_unknown_preset_names_the_near_ones(coco, tmp_path, capsys):
+    data = ["--images", coco / "images", "--annotations", coco / "instances.json"]
+    assert run("train", *data, "--preset", "mask_rcnn_resnet50", "--out", tmp_path) == 2
+    assert "mask_rcnn_resnet50_fpn" in capsys.readouterr().err
+
+
+def test_broken_annotations_end_with_status_1(coco, tmp_path, capsys):
+    (tmp_path / "broken.json").write_text("{")
+    words = ["--images", coco / "images", "--annotations", tmp_path / "broken.json", "--out", tmp_path / "out"]
+    assert run("train", *words, "--preset", "mask_rcnn_narrow_fpn") == 1
+    assert "broken.json" in capsys.readouterr().err
+
+
+def test_presets_lists_all(capsys):
+    assert run("presets") == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in PRESETS)
+
+
+def test_doctor_reports(capsys, monkeypatch, tmp_path):
+    import tensorflow as tf
+
+    from mrcnn_keras import ops
+
+    monkeypatch.setenv("MRCNN_KERAS_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run("doctor") == 0
+    printed = capsys.readouterr().out
+    for expected in (tf.__version__, np.__version__, "CPU:0", ops.status().implementation, str(tmp_path / "cache")):
+        assert expected in printed
+    assert "free memory" in printed and "free disk" in printed
+
+
+def test_doctor_builds_the_operation_on_demand(capsys, monkeypatch):
+    from mrcnn_keras.ops import build
+
+    monkeypatch.setattr(build, "build_ops", lambda: print("building"))
+    assert run("doctor", "--build-ops") == 0
+    assert "building" in capsys.readouterr().out
+
+    def fail():
+        raise RuntimeError("there is no compiler")
+
+    monkeypatch.setattr(build, "build_ops", fail)
+    assert run("doctor", "--build-ops") == 1
+    assert "there is no compiler" in capsys.readouterr().err
+
+
+def test_free_memory_is_a_sensible_amount():
+    amount = doctor.free_memory()
+    assert amount is None or 2**20 < amount < 2**50
+
+
+def test_training_leaves_models_and_curves(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"last.keras", "best.keras", "history.csv", "curves.png"} <= names
+    rows = (trained / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2  # six images, batches of two, four steps: an epoch of three and one of one
+    for column in ("loss", "mask_loss", "learning_rate", "val_loss", "val_segm_AP"):
+        assert column in rows[0].split(",")
+
+
+def test_training_stops_at_the_step_asked_for(trained):
+    from mrcnn_keras import MaskRCNN
+
+    model = MaskRCNN.load(trained / "last.keras")
+    assert int(model.optimizer.iterations) == 4
+    assert model.config.names == ("circle", "square", "triangle")
+
+
+def test_training_does_not_overwrite_and_resumes(coco, trained, tmp_path, capsys):
+    from mrcnn_keras import MaskRCNN
+
+    data = ["--images", coco / "images", "--annotations", coco / "instances.json"]
+    words = ["train", *data, "--preset", "mask_rcnn_narrow_fpn", "--out", tmp_path, *SETTINGS]
+    (tmp_path / "last.keras").write_bytes((trained / "last.keras").read_bytes())
+    assert run(*words, "--steps", 5) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert run(*words, "--steps", 4, "--resume") == 2
+    assert "4 steps" in capsys.readouterr().err
+    assert run(*words, "--steps", 5, "--resume") == 0
+    assert int(MaskRCNN.load(tmp_path / "last.keras").optimizer.iterations) == 5
+
+
+def test_evaluate_prints_a_table_and_writes_json(coco, trained, tmp_path, capsys):
+    data = ["--images", coco / "images", "--annotations", coco / "instances.json"]
+    assert run("evaluate", "--model", trained / "best.keras", *data, "--out", tmp_path / "m.json") == 0
+    printed = capsys.readouterr().out
+    assert "boxes" in printed and "masks" in printed
+    metrics = json.loads((tmp_path / "m.json").read_text())
+    assert 0 <= metrics["bbox"]["AP50"] <= 1 and 0 <= metrics["segm"]["AP"] <= 1
+
+
+def test_detect_writes_pictures_and_coco_results(coco, trained, tmp_path, capsys):
+    model = trained / "last.keras"
+    assert run("detect", coco / "images", "--model", model, "--out", tmp_path, "--set", "max_detections=3") == 0
+    assert {f"{i}.png" for i in range(6)} <= {path.name for path in tmp_path.iterdir()}
+    written = json.loads((tmp_path / "detections.json").read_text())
+    assert [image["width"] for image in written["images"]] == [64] * 6
+    assert [category["name"] for category in written["categories"]] == ["circle", "square", "triangle"]
+    counts = [sum(one["image_id"] == image["id"] for one in written["annotations"]) for image in written["images"]]
+    assert 0 < max(counts) <= 3
+
+
+def test_detect_names_what_failed_and_does_the_rest(coco, trained, tmp_path, capsys):
+    (tmp_path / "torn.png").write_bytes((coco / "images" / "0.png").read_bytes()[:100])
+    words = ["detect", tmp_path / "torn.png", coco / "images" / "1.png", "--model", trained / "last.keras"]
+    assert run(*words, "--out", tmp_path / "found") == 1
+    assert "torn.png" in capsys.readouterr().err
+    assert (tmp_path / "found" / "1.png").exists()
+
+
+def test_settings_that_change_the_weights_are_refused(trained, coco, tmp_path, capsys):
+    words = ["detect", coco / "images", "--model", trained / "last.keras", "--out", tmp_path]
+    assert run(*words, "--set", "fpn_channels=8") == 2
+    assert "fpn_channels" in capsys.readouterr().err
+
+
+def test_pictures_do_not_collide_and_are_not_searched(tmp_path):
+    for name in ("a/x.png", "b/x.png", "b/x.bmp", "out/x.png", "b/notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    files = detect.image_files([tmp_path / "a/x.png", tmp_path / "b/x.png", tmp_path], tmp_path / "out")
+    assert len(files) == 3 and tmp_path / "out/x.png" not in files
+    assert len(set(files.values())) == 3
+    assert all(target.is_relative_to(tmp_path / "out") for target in files.values())
+
+
+def test_a_file_that_is_no_model_is_wrong_usage(coco, tmp_path, capsys):
+    words = ["detect", coco / "images", "--model", coco / "instances.json", "--out", tmp_path]
+    assert run(*words) == 2
+    assert "instances.json" in capsys.readouterr().err
+
+
+def test_export_writes_a_saved_model(trained, tmp_path, capsys):
+    import tensorflow as tf
+
+    assert run("export", tmp_path / "exported" / "1", "--model", trained / "last.keras") == 0
+    assert "serving_default" in tf.saved_model.load(str(tmp_path / "exported" / "1")).signatures
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("keep")
+    assert run("export", tmp_path / "mine", "--model", trained / "last.keras") == 2
+    assert (tmp_path / "mine" / "notes").exists()
+
+
+@pytest.mark.slow
+def test_demo_in_a_few_steps(tmp_path, capsys, monkeypatch):
+    from mrcnn_keras import demo
+
+    monkeypatch.setattr(demo, "TEST_IMAGES", 3)
+    monkeypatch.setattr(demo, "COMPARED", 2)
+    assert run("demo", "--out", tmp_path / "demo", "--steps", 2, *SETTINGS) == 0
+    printed = capsys.readouterr().out
+    assert "boxes" in printed and "masks" in printed and "AP75" in printed
+    assert "cannot import mrcnn_keras: the same" in printed
+    assert (tmp_path / "demo" / "detections.png").stat().st_size > 1000
+    assert (tmp_path / "demo" / "exported" / "1" / "saved_model.pb").exists()
+
+
+def test_demo_notices_an_export_that_answers_otherwise(capsys):
+    from mrcnn_keras import demo
+    from mrcnn_keras.inference import Detections
+
+    boxes, image = np.array([[4, 4, 20, 24]], np.float32), np.zeros((32, 32, 3), np.uint8)
+    masks = np.zeros((1, 32, 32), bool)
+    masks[0, 4:24, 4:20] = True
+    found = [Detections(boxes=boxes, scores=[0.9], class_ids=[1], class_names=("a", "b"), masks=masks)]
+    served = {
+        "num_detections": np.array([1.0]),
+        "detection_classes": np.array([[2.0]]),
+        "detection_scores": np.array([[0.9]], np.float32),
+        "detection_boxes": boxes[None][..., [1, 0, 3, 2]] / 32,
+        "detection_masks": np.ones((1, 1, 28, 28), np.float32),
+    }
+    assert demo.compare(found, served, [image])
+    for name, value in {"detection_classes": [[1.0]], "detection_scores": [[0.8]], "num_detections": [0.0]}.items():
+        assert not demo.compare(found, {**served, name: np.array(value)}, [image])
+    assert not demo.compare(found, {**served, "detection_boxes": served["detection_boxes"] + 0.1}, [image])
+    capsys.readouterr()
+
+
+def test_traceback_on_demand(coco, trained, tmp_path):
+    (tmp_path / "broken.json").write_text("{")
+    words = ["--model", trained / "last.keras", "--images", coco / "images", "--annotations", tmp_path / "broken.json"]
+    with pytest.raises(ValueError, match="broken.json"):
+        run("evaluate", *words, "--traceback")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="asks for file descriptor 2")
+def test_importing_tensorflow_is_silent_unless_it_fails(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'notes to developers'); assert False")
+    code = "from mrcnn_keras.commands.quiet import import_tensorflow; import_tensorflow()"
+    words = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    failed = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert failed.returncode and "notes to developers" in failed.stderr
+    (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'notes to developers')")
+    worked = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert worked.returncode == 0 and "notes" not in worked.stderr

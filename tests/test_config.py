@@ -1,0 +1,63 @@
+import dataclasses
+import json
+
+import pytest
+
+from mrcnn_keras.config import MaskRCNNConfig, make_config
+from mrcnn_keras.presets import PRESETS, preset_config
+
+
+def test_dictionary_round_trip_through_json():
+    config = MaskRCNNConfig(num_classes=3, class_names=("a", "b", "c"), anchor_sizes=((8, 16), (32,), 64, 128, 256))
+    assert make_config(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_replace_keeps_the_rest():
+    config = MaskRCNNConfig(num_classes=3).replace(image_min_side=400)
+    assert (config.num_classes, config.image_min_side) == (3, 400)
+
+
+def test_unknown_field_names_the_near_one():
+    with pytest.raises(ValueError, match="image_min_sid.*image_min_side"):
+        make_config({"image_min_sid": 3})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_classes", 0),
+        ("num_classes", 2.5),
+        ("image_min_side", -1),
+        ("size_divisor", 16),
+        ("backbone", "resnet51"),
+        ("features", "c9"),
+        ("backbone_norm", "layer"),
+        ("nms_threshold", 1.5),
+        ("rpn_iou_thresholds", (0.7, 0.3)),
+        ("anchor_sizes", (32, 64)),
+        ("backbone_blocks", (3, 4)),
+        ("pixel_std", (1.0, 0.0, 1.0)),
+        ("learning_rate_drops", (1.5,)),
+        ("class_names", ("one",)),
+        ("weight_decay", float("nan")),
+        ("mask_head", "mlp5"),
+    ],
+)
+def test_bad_values_are_refused_by_name_and_value(field, value):
+    with pytest.raises(ValueError, match=field):
+        MaskRCNNConfig(**{field: value})
+
+
+def test_config_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        MaskRCNNConfig().num_classes = 3
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_valid_config_with_overrides(name):
+    assert preset_config(name, num_classes=5).num_classes == 5
+
+
+def test_unknown_preset_lists_the_known():
+    with pytest.raises(ValueError, match="mask_rcnn_resnet50_fpn"):
+        preset_config("resnet50")

@@ -1,0 +1,89 @@
+"""What the README says exists and runs."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(keras(?:\.\w+)+)`", README))))
+def test_keras_has_what_replaces_tensorflow_addons(name):
+    import keras
+
+    found = keras
+    for part in name.split(".")[1:]:
+        found = getattr(found, part)
+    assert callable(found)
+
+
+def test_every_optimizer_has_decay_and_averages():
+    import keras
+
+    optimizer = keras.optimizers.SGD(weight_decay=0.1, use_ema=True, ema_momentum=0.9)
+    assert optimizer.weight_decay == 0.1 and optimizer.use_ema
+
+
+def test_links_and_pictures_exist():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("words", re.findall(r"^mrcnn-keras (\w+)", README, flags=re.M))
+def test_commands_exist(words):
+    from mrcnn_keras import cli
+
+    assert cli.main([words, "--help"]) == 0
+
+
+def cells(folder):
+    """Images with a square each and their masks, as the README's example expects them."""
+    folder.mkdir()
+    for i in range(10):
+        image, masks = np.full((48, 64, 3), 90, np.uint8), np.zeros((1, 48, 64), bool)
+        masks[0, 8 : 20 + i, 10:30] = True
+        image[masks[0]] = 200
+        Image.fromarray(image).save(folder / f"{i}.jpg")
+        np.savez(folder / f"{i}.npz", masks=masks, classes=np.array([i % 2]))
+    Image.fromarray(image).save(folder / "new.jpeg")
+
+
+@pytest.mark.slow
+def test_training_on_own_data_runs_as_written(tmp_path, monkeypatch, capsys):
+    from mrcnn_keras import presets
+
+    tiny = {
+        "backbone_blocks": (1, 1, 1, 1),
+        "stem_channels": 8,
+        "res2_channels": 16,
+        "width_per_group": 8,
+        "fpn_channels": 16,
+        "roi_batch_size": 8,
+    }
+    monkeypatch.setitem(presets.PRESETS, "mask_rcnn_narrow_fpn", {**presets.PRESETS["mask_rcnn_narrow_fpn"], **tiny})
+    monkeypatch.chdir(tmp_path)
+    cells(tmp_path / "cells")
+    # Only the sizes are changed: fewer epochs on smaller images, and a photo that is none of the ten.
+    code = BLOCKS[0].replace("epochs=50", "epochs=1").replace("320", "48").replace("480", "64")
+    code = code.replace("cells/new.jpg", "cells/new.jpeg")
+    assert code.count("epochs=1,") == 1
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert (tmp_path / "found.png").exists() and (tmp_path / "cells.keras").exists()
+    assert (tmp_path / "exported" / "1" / "saved_model.pb").exists()
+    assert "masks" in capsys.readouterr().out
+
+
+def test_the_other_examples_compile():
+    import mrcnn_keras as mk
+
+    for block in BLOCKS:
+        compile(block, "README.md", "exec")
+    for name in set(re.findall(r"\bmk((?:\.\w+)+)", README)):
+        found = mk
+        for part in name.split(".")[1:]:
+            found = getattr(found, part)

@@ -1,0 +1,130 @@
+"""The samples: help without TensorFlow, and a very short training of each."""
+
+import importlib
+import pathlib
+import subprocess
+import sys
+import types
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "samples"
+
+TINY = (
+    "backbone_blocks=1,1,1,1 stem_channels=8 res2_channels=16 width_per_group=8 fpn_channels=16 box_head_dim=16 "
+    "mask_head_dim=8 image_min_side=64 image_max_side=96 train_min_sides=64 rpn_post_nms_topk_train=20 "
+    "rpn_post_nms_topk_test=10 roi_batch_size=8 batch_size=2 max_detections=5 score_threshold=0 gt_mask_size=28"
+).split()
+SETTINGS = [word for setting in TINY for word in ("--set", setting)]
+
+
+@pytest.fixture
+def sample(monkeypatch):
+    """Imports a sample by name, as Python does for a file it runs."""
+    monkeypatch.syspath_prepend(str(SAMPLES))
+
+    def load(name):
+        module = importlib.import_module(name)
+        return module, lambda *words: module._common.main(module.__doc__, module.COMMANDS, [str(w) for w in words])
+
+    yield load
+    for name in ("shapes", "pennfudan", "_common"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder like Penn-Fudan's: six drawn pictures with their instance masks."""
+    from PIL import Image
+    from pycocotools import mask as mask_utils
+
+    from mrcnn_keras.data import ShapesDataset
+
+    shapes = ShapesDataset(6, seed=3, size=(64, 64), max_objects=2)
+    for name in ("PNGImages", "PedMasks"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+    for i in range(len(shapes)):
+        labels = sum(n * mask_utils.decode(m) for n, m in enumerate(shapes.load_annotations(i).masks, start=1))
+        Image.fromarray(shapes.load_image(i)).save(tmp_path / "photos" / "PNGImages" / f"{i}.png")
+        Image.fromarray(labels).save(tmp_path / "photos" / "PedMasks" / f"{i}_mask.png")
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("name", ["shapes", "pennfudan"])
+def test_help_and_mistakes_without_tensorflow(name):
+    code = f"import sys, {name} as s; print(s._common.main(s.__doc__, s.COMMANDS, sys.argv[1:]), 'tensorflow' in sys.modules)"
+    for words, status in {("--help",): 0, ("train", "--help"): 0, ("train", "--set", "x=1"): 2, (): 2}.items():
+        child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=SAMPLES)
+        assert child.stdout.split()[-2:] == [str(status), "False"], child.stderr
+        for command in ("train", "evaluate", "detect") if words == ("--help",) else ():
+            assert command in child.stdout
+
+
+@pytest.mark.slow
+def test_shapes(sample, tmp_path, monkeypatch, capsys):
+    _, run = sample("shapes")
+    out = tmp_path / "out"
+    small = ["--images", 8, "--validation-images", 2]
+    assert run("train", "--out", out, "--steps", 2, *small, *SETTINGS) == 0
+    assert {"last.keras", "best.keras", "history.csv", "curves.png"} <= {path.name for path in out.iterdir()}
+    assert run("evaluate", "--model", out / "last.keras", "--images", 2) == 0
+    assert "masks" in capsys.readouterr().out
+    assert run("detect", "--model", out / "last.keras", "--out", out / "found") == 0
+    assert len(list((out / "found").glob("shapes*.png"))) == 8
+
+
+@pytest.mark.slow
+def test_pennfudan(sample, photos, tmp_path, capsys):
+    _, run = sample("pennfudan")
+    out = tmp_path / "out"
+    assert run("train", "--dataset", photos, "--out", out, "--steps", 2, *SETTINGS) == 0
+    printed = capsys.readouterr().out
+    assert "5 photos to train on, 1 to validate on" in printed and "mask AP50" in printed
+    names = {path.name for path in out.iterdir()}
+    assert {"last.keras", "best.keras", "history.csv", "curves.png", "detections.png"} <= names
+    assert "val_segm_AP50" in (out / "history.csv").read_text()
+    assert run("evaluate", "--dataset", photos, "--model", out / "best.keras") == 0
+    image = photos / "PNGImages" / "0.png"
+    assert run("detect", image, "--model", out / "best.keras", "--out", tmp_path / "found") == 0
+    assert (tmp_path / "found" / "0.png").exists()
+
+
+def test_pennfudan_split_is_fixed_and_shares_nothing(sample, photos):
+    module, _ = sample("pennfudan")
+    names = [[part.image_name(i) for i in range(len(part))] for part in module.split(photos)]
+    assert names == [[part.image_name(i) for i in range(len(part))] for part in module.split(photos)]
+    assert sorted(names[0] + names[1]) == [f"{i}.png" for i in range(6)]
+
+
+@pytest.mark.shared
+def test_pennfudan_photos_are_split_100_to_20(sample, shared_dir):
+    module, _ = sample("pennfudan")
+    assert [len(part) for part in module.split(shared_dir / "data" / "pennfudan")] == [100, 20]
+
+
+def rates(schedule, seconds, monkeypatch, common):
+    """Learning rate of each step, of which each takes so many seconds, until the schedule ends the training."""
+    now = [0.0]
+    monkeypatch.setattr(common.time, "monotonic", lambda: now[0])
+    optimizer = types.SimpleNamespace(iterations=0, learning_rate=None)
+    model = types.SimpleNamespace(optimizer=optimizer, stop_training=False)
+    schedule.set_model(model)
+    schedule.on_train_begin()
+    seen = []
+    while not model.stop_training:
+        schedule.on_train_batch_begin(0)
+        seen.append(optimizer.learning_rate)
+        optimizer.iterations += 1
+        now[0] += seconds
+        schedule.on_train_batch_end(0)
+    return seen
+
+
+def test_schedule_ends_after_its_steps_or_its_minutes(sample, monkeypatch):
+    common = sample("pennfudan")[0]._common
+    seen = rates(common.limited_schedule(40, 10, 1.0, 4, (0.5, 0.75)), 0.1, monkeypatch, common)
+    assert seen[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert seen[19:21] == pytest.approx([1.0, 0.1]) and seen[-1] == pytest.approx(0.01) and len(seen) == 40
+    slow = rates(common.limited_schedule(40, 10, 1.0, 4, (0.5, 0.75)), 60, monkeypatch, common)
+    assert len(slow) == 10 and slow[-1] == pytest.approx(0.01)  # a slow machine has the low rates, too
