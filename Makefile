@@ -10,7 +10,7 @@ BUILD_NEEDS := "tensorflow>=2.21,<2.22" "setuptools>=77" wheel
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-fast lint bench install clean distclean
+.PHONY: demo test test-fast lint bench picture install clean distclean
 
 demo: $(STAMP)
 	$(BIN)/mrcnn-keras demo --out demo
@@ -27,10 +27,18 @@ lint: $(STAMP)
 bench: $(STAMP)
 	set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
 
+# The README's picture, from the demo's.
+picture: $(STAMP)
+	$(BIN)/python -c "from PIL import Image; \
+	image = Image.open('demo/detections.png').convert('RGB'); \
+	image.thumbnail((1000, 1000)); \
+	image.quantize(256).save('docs/detections.png', optimize=True)"
+
 install: $(STAMP)
 
 # Everything that the installation depends on: the metadata, and the sources of the compiled operation.
 $(STAMP): pyproject.toml setup.cfg setup.py Makefile $(wildcard custom_ops/*/*)
+	@echo "installing into $(VENV), which takes some minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(BUILD_NEEDS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e ".[dev,notebooks]"

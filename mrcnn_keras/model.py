@@ -187,7 +187,8 @@ class MaskRCNN(keras.Model):
             self.optimizer._learning_rate = self._paper_schedule(batch_size, steps_per_epoch * epochs)
         if not self.optimizer.built:
             # Outside the traced step: variables made inside it would have it traced twice.
-            self.optimizer.build(self.trainable_variables)
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         try:
             return super().fit(
                 train,
@@ -195,6 +196,7 @@ class MaskRCNN(keras.Model):
                 epochs=epochs,
                 initial_epoch=initial_epoch,
                 steps_per_epoch=steps_per_epoch,
+                shuffle=False,  # the batches come shuffled
                 **kwargs,
             )
         except tf.errors.InvalidArgumentError as error:

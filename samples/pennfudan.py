@@ -23,18 +23,18 @@ PRESET = "mask_rcnn_narrow_fpn"
 STEPS, MINUTES = 4000, 90
 STEPS_PER_EPOCH = 200  # the average precision is computed this often
 SPLIT_SEED = 0
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.05  # of AdamW, which learns faster than SGD from random weights
 SETTINGS = {
-    "image_min_side": 320,
-    "image_max_side": 480,
-    "train_min_sides": (256, 288, 320, 352),
-    "anchor_sizes": (32, 64, 96, 144, 216),
+    "image_min_side": 256,
+    "image_max_side": 416,
+    "train_min_sides": (192, 224, 256, 288),
+    "anchor_sizes": (24, 48, 80, 128, 192),
     "anchor_ratios": (1.0, 2.0, 3.0),
-    "roi_canonical_size": 160.0,
+    "roi_canonical_size": 128.0,
     "batch_size": 4,
-    "base_learning_rate": 0.08,
     "warmup_steps": 200,
     "learning_rate_drops": (0.75, 0.92),
-    "gradient_clip_norm": 10.0,
+    "gradient_clip_norm": 5.0,
 }
 # The clock also runs while pictures are drawn and files are written after the last step.
 _RESERVE = 0.97
@@ -70,14 +70,16 @@ def train(args: argparse.Namespace) -> int:
     photos, validation = split(args.dataset)
     config = new_config(args.preset, {**SETTINGS, **options.settings(args)}, photos)
     _common.import_tensorflow()
+    import keras
+
     from mrcnn_keras import MaskRCNN
 
-    rate = config.base_learning_rate * config.batch_size / 16
     schedule = _common.limited_schedule(
-        args.steps, _RESERVE * args.minutes, rate, config.warmup_steps, config.learning_rate_drops
+        args.steps, _RESERVE * args.minutes, LEARNING_RATE, config.warmup_steps, config.learning_rate_drops
     )
     model = MaskRCNN(config)
-    model.compile(learning_rate=rate)
+    clip = config.gradient_clip_norm or None
+    model.compile(keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY, global_clipnorm=clip))
     print(f"{len(photos)} photos to train on, {len(validation)} to validate on")
     per_epoch = min(STEPS_PER_EPOCH, args.steps)
     history = model.fit(

@@ -352,6 +352,8 @@ def test_importing_tensorflow_is_silent_unless_it_fails(tmp_path):
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     failed = subprocess.run(words, capture_output=True, text=True, env=environment)
     assert failed.returncode and "notes to developers" in failed.stderr
-    (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'notes to developers')")
+    (tmp_path / "tensorflow.py").write_text(
+        "import os; os.write(2, b'notes to developers')\nclass config: list_physical_devices = list"
+    )
     worked = subprocess.run(words, capture_output=True, text=True, env=environment)
     assert worked.returncode == 0 and "notes" not in worked.stderr

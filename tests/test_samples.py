@@ -53,7 +53,8 @@ def photos(tmp_path):
 
 @pytest.mark.parametrize("name", ["shapes", "pennfudan"])
 def test_help_and_mistakes_without_tensorflow(name):
-    code = f"import sys, {name} as s; print(s._common.main(s.__doc__, s.COMMANDS, sys.argv[1:]), 'tensorflow' in sys.modules)"
+    code = f"import sys, {name} as s; print(s._common.main(s.__doc__, s.COMMANDS, sys.argv[1:])"
+    code += ", 'tensorflow' in sys.modules)"
     for words, status in {("--help",): 0, ("train", "--help"): 0, ("train", "--set", "x=1"): 2, (): 2}.items():
         child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=SAMPLES)
         assert child.stdout.split()[-2:] == [str(status), "False"], child.stderr
@@ -85,9 +86,6 @@ def test_pennfudan(sample, photos, tmp_path, capsys):
     assert {"last.keras", "best.keras", "history.csv", "curves.png", "detections.png"} <= names
     assert "val_segm_AP50" in (out / "history.csv").read_text()
     assert run("evaluate", "--dataset", photos, "--model", out / "best.keras") == 0
-    image = photos / "PNGImages" / "0.png"
-    assert run("detect", image, "--model", out / "best.keras", "--out", tmp_path / "found") == 0
-    assert (tmp_path / "found" / "0.png").exists()
 
 
 def test_pennfudan_split_is_fixed_and_shares_nothing(sample, photos):

@@ -97,8 +97,9 @@ def _devices() -> Iterator[tuple[str, str]]:
         details = tf.config.experimental.get_device_details(device)
         yield device.name.partition(":")[2], details.get("device_name", device.device_type)
     if not tf.config.list_physical_devices("GPU"):
-        cuda = "built with CUDA" if tf.test.is_built_with_cuda() else "built without CUDA"
-        yield "GPU", f"none that TensorFlow ({cuda}) can use"
+        remedy = f"; try {sys.executable} -m pip install 'tensorflow[and-cuda]=={tf.__version__}'"
+        has_driver = pathlib.Path("/proc/driver/nvidia").exists()
+        yield "GPU", "none that TensorFlow can use" + (remedy if has_driver else "")
 
 
 def _roi_align() -> Iterator[tuple[str, str]]:

@@ -15,10 +15,10 @@ from mrcnn_keras.ops import _fallback_max as largest
 from mrcnn_keras.ops._geometry import taps
 from mrcnn_keras.ops._rois import Chunks, Rois, Spec, make_chunks, make_rois, over_trips
 
-# One (chunk, P, P, C) float32 tensor of the forward loop: a few MiB, for the processor's cache.
-_CHUNK_ELEMENTS = 1 << 18
+# One (chunk, P, P, C) float32 tensor of the forward loop: half a MiB, for the processor's cache.
+_CHUNK_ELEMENTS = 1 << 17
 # Taps of every bin in one turn of that loop.
-_TAPS = 4
+_TAPS = 6
 
 
 @tf.autograph.experimental.do_not_convert

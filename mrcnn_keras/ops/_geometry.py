@@ -73,7 +73,7 @@ def taps(axis: Axis, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Adaptive samples are less than a cell apart, so a tap is a cell and carries the weights of all the samples around
     it; a given number of samples may lie far apart, and a tap is one of the two neighbours of a sample.
 
-    Returns: cells (R, bins, K) int32 in the map; weights (R, bins, K) float32, already divided by the number of samples.
+    Returns: cells (R, bins, K) int32 in the map; weights (R, bins, K) float32, divided by the number of samples.
     """
     cell, weight = _adaptive_taps(axis, index) if axis.adaptive else _sample_taps(axis, index)
     return tf.cast(cell, tf.int32), weight / tf.maximum(axis.samples, 1.0)[:, None, None]
