@@ -5,6 +5,7 @@ Exit status: 0 done, 1 the work found faults or failed for some inputs (named), 
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 
@@ -69,11 +70,21 @@ def run_command(args: argparse.Namespace, name: str) -> int:
     except KeyboardInterrupt:
         print(f"\n{name}: stopped", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ArithmeticError) as error:
-        if getattr(args, "traceback", False):
+    except Exception as error:
+        message = _explain(error)
+        if message is None or getattr(args, "traceback", False):
             raise
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {message}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+
+
+def _explain(error: Exception) -> str | None:
+    """What to tell about a mistake in the input; None for a fault of the program, which needs its traceback."""
+    if isinstance(error, (ValueError, OSError, ArithmeticError)):
+        return str(error)
+    # An error in reading an image comes through tf.data, wrapped in a traceback as text.
+    inner = re.findall(r"^(?:ValueError|OSError): (.+)$", str(error), flags=re.MULTILINE)
+    return inner[-1] if inner and type(error).__module__.startswith("tensorflow.") else None
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import tensorflow as tf
 from .config import MaskRCNNConfig, make_config
 from .data.dataset import Dataset
 from .data.pipeline import training_batches
+from .data.tfdata import users_error
 from .inference.detections import Detections
 from .inference.postprocess import to_detections
 from .inference.preprocess import prepare_images
@@ -166,7 +167,7 @@ class MaskRCNN(keras.Model):
             **kwargs: as `keras.Model.fit`: `callbacks`, `verbose`, `validation_freq`, ...
 
         Raises:
-            ValueError: a dataset that does not fit the model.
+            ValueError: a dataset that does not fit the model, or a broken image or annotation, by name.
             NonFiniteLossError: the loss became infinite or NaN; it names the images. The weights are as before.
         """
         if not self.compiled:
@@ -200,7 +201,7 @@ class MaskRCNN(keras.Model):
                 **kwargs,
             )
         except tf.errors.InvalidArgumentError as error:
-            explained = explain(error.message, name_of_image)
+            explained = explain(error.message, name_of_image) or users_error(error.message)
             if explained is None:
                 raise
             raise explained from None

@@ -57,7 +57,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/pennfudan"), metavar="DIR",
                         help="folder for models, curves and pictures (runs/pennfudan)")  # fmt: skip
-    parser.add_argument("--preset", type=options.preset, default=PRESET, metavar="NAME", help=f"architecture ({PRESET})")
+    parser.add_argument(
+        "--preset", type=options.preset, default=PRESET, metavar="NAME", help=f"architecture ({PRESET})"
+    )
     parser.add_argument("--steps", type=options.positive, default=STEPS, metavar="N", help=f"training steps ({STEPS})")
     parser.add_argument("--minutes", type=options.minutes, default=MINUTES, metavar="T",
                         help=f"end sooner, after this time ({MINUTES})")  # fmt: skip
@@ -65,7 +67,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    from mrcnn_keras.commands.records import recorders, verbosity
+    from mrcnn_keras.commands.records import display, recorders
 
     photos, validation = split(args.dataset)
     config = new_config(args.preset, {**SETTINGS, **options.settings(args)}, photos)
@@ -87,8 +89,7 @@ def train(args: argparse.Namespace) -> int:
         validation_data=validation,
         epochs=math.ceil(args.steps / per_epoch),
         steps_per_epoch=per_epoch,
-        callbacks=[schedule, *recorders(args.out, validation)],
-        verbose=verbosity(),
+        **display([schedule, *recorders(args.out, validation)]),
     )
     report(history.history)
     draw(MaskRCNN.load(args.out / "best.keras"), validation, args.out / "detections.png")

@@ -28,7 +28,9 @@ STEPS_PER_EPOCH = 300  # the average precision is computed this often
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/shapes"), metavar="DIR",
                         help="folder for models and curves (runs/shapes)")  # fmt: skip
-    parser.add_argument("--preset", type=options.preset, default=demo.PRESET, metavar="NAME", help=f"architecture ({demo.PRESET})")
+    parser.add_argument(
+        "--preset", type=options.preset, default=demo.PRESET, metavar="NAME", help=f"architecture ({demo.PRESET})"
+    )
     parser.add_argument("--steps", type=options.positive, default=STEPS, metavar="N", help=f"training steps ({STEPS})")
     parser.add_argument("--images", type=options.positive, default=IMAGES, metavar="N", help=f"drawn images ({IMAGES})")
     parser.add_argument("--validation-images", type=options.positive, default=VALIDATION_IMAGES, metavar="N",
@@ -37,7 +39,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    from mrcnn_keras.commands.records import recorders, verbosity
+    from mrcnn_keras.commands.records import display, recorders
     from mrcnn_keras.data import ShapesDataset
 
     images = ShapesDataset(args.images, TRAIN_SEED)
@@ -47,15 +49,14 @@ def train(args: argparse.Namespace) -> int:
     from mrcnn_keras import MaskRCNN
 
     model = MaskRCNN(config)
-    model.compile(total_steps=args.steps)
+    model.compile(demo.make_optimizer(config, args.steps))
     epochs = math.ceil(args.steps / STEPS_PER_EPOCH)
     model.fit(
         images,
         validation_data=validation,
         epochs=epochs,
         steps_per_epoch=math.ceil(args.steps / epochs),
-        callbacks=recorders(args.out, validation),
-        verbose=verbosity(),
+        **display(recorders(args.out, validation)),
     )
     print(f"wrote {args.out}: last.keras, best.keras, history.csv, curves.png")
     return 0

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -167,6 +168,19 @@ def test_broken_annotations_end_with_status_1(coco, tmp_path, capsys):
     words = ["--images", coco / "images", "--annotations", tmp_path / "broken.json", "--out", tmp_path / "out"]
     assert run("train", *words, "--preset", "mask_rcnn_narrow_fpn") == 1
     assert "broken.json" in capsys.readouterr().err
+
+
+def test_a_broken_image_ends_training_with_its_name(coco, tmp_path, capsys):
+    shutil.copytree(coco, tmp_path / "coco")
+    torn = tmp_path / "coco" / "images" / "3.png"
+    torn.write_bytes(torn.read_bytes()[:1000])
+    data = ["--images", tmp_path / "coco" / "images", "--annotations", tmp_path / "coco" / "instances.json"]
+    words = ["train", *data, "--preset", "mask_rcnn_narrow_fpn", "--steps", 4, *SETTINGS]
+    assert run(*words, "--out", tmp_path / "out") == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "3.png" in message and "skip_broken" in message
+    assert run(*words, "--out", tmp_path / "out", "--skip-broken") == 0
+    assert "3.png" in (tmp_path / "out" / "report.txt").read_text()
 
 
 def test_presets_lists_all(capsys):

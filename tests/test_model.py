@@ -216,7 +216,7 @@ def test_model_without_masks():
     [
         {"backbone_norm": "group", "fpn_norm": "group", "head_norm": "group", "box_head": "4conv1fc"},
         {"backbone_norm": "sync_batch", "fpn_norm": "batch", "mask_class_agnostic": True, "box_class_agnostic": True},
-        {"backbone_norm": "frozen", "freeze_at": 2, "stride_in_1x1": True, "roi_aligned": False, "roi_sampling_ratio": 0},
+        {"backbone_norm": "frozen", "freeze_at": 2, "roi_aligned": False, "roi_sampling_ratio": 0},
         {"anchor_sizes": ((8, 12),) * 5, "anchor_ratios": (1.0,), "train_min_sides": (48, 64), "backbone": "resnet101"},
     ],
 )
@@ -256,6 +256,18 @@ def test_a_loss_that_is_not_finite_stops_training_and_spares_the_weights():
                 {p: w for p, w in weights(model).items() if not p.endswith(MOVING)})  # fmt: skip
 
 
+class OneBroken(NoObjects):
+    def load_image(self, index):
+        if index == 2:
+            raise ValueError("cannot read 'torn.jpg': it is truncated")
+        return super().load_image(index)
+
+
+def test_a_broken_image_is_an_error_that_names_it():
+    with pytest.raises(ValueError, match="image '2': cannot read 'torn.jpg': it is truncated$"):
+        fit(tiny(), OneBroken())
+
+
 def test_class_count_mismatch_names_both():
     model = tiny(num_classes=2)
     with pytest.raises(ValueError, match="3 classes.*model 2.*num_classes=3"):
@@ -289,7 +301,8 @@ def test_model_outputs_padding_convention(trained):
 
 def test_graph_mode_matches_eager(trained):
     model, _ = trained
-    batch = {"images": shapes().load_image(1)[None].astype(np.float32), "image_sizes": np.array([[64.0, 64.0]], np.float32)}
+    image = shapes().load_image(1)[None].astype(np.float32)
+    batch = {"images": image, "image_sizes": np.array([[64.0, 64.0]], np.float32)}
     eager = model(batch)
     graph = tf.function(model)(batch)
     np.testing.assert_allclose(eager["boxes"], graph["boxes"], atol=1e-3)

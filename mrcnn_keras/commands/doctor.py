@@ -108,6 +108,13 @@ def _roi_align() -> Iterator[tuple[str, str]]:
     status = ops.status()
     yield "RoIAlign", status.implementation
     yield "because", status.reason
+    if status.remedy:
+        yield "remedy", status.remedy
+    if status.built_for:
+        yield (
+            "compiled for",
+            f"tensorflow {status.built_for}, {'CPU and CUDA' if status.cuda else 'CPU'}: {status.library}",
+        )
 
 
 def _room() -> Iterator[tuple[str, str]]:

@@ -3,12 +3,21 @@
 import csv
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 
-def verbosity() -> int:
-    """Keras' `verbose`: a live progress bar on a terminal, one line an epoch in a log."""
-    return 1 if sys.stdout.isatty() else 2
+def display(callbacks: Sequence[Any] = ()) -> dict[str, Any]:
+    """Arguments of `fit` for a live progress bar on a terminal and one line an epoch in a log.
+
+    Args:
+        callbacks: others; what they add to the logs is shown, too.
+    """
+    if not sys.stdout.isatty():
+        return {"verbose": 2, "callbacks": list(callbacks)}
+    from mrcnn_keras.training.progress import TrainingProgress
+
+    return {"verbose": 0, "callbacks": [*callbacks, TrainingProgress()]}
 
 
 def recorders(out: str | pathlib.Path, validation: Any = None, *, every: int = 1, append: bool = False) -> list:
@@ -44,7 +53,7 @@ def recorders(out: str | pathlib.Path, validation: Any = None, *, every: int = 1
             if logs[self.monitor] == logs[self.monitor]:
                 super().on_epoch_end(epoch, logs)
 
-    callbacks = [] if validation is None else [CocoEvaluation(validation, every=every)]
+    callbacks = [] if validation is None else [CocoEvaluation(validation, every=every, verbose=sys.stdout.isatty())]
     callbacks += [keras.callbacks.CSVLogger(str(table), append=append), Curves()]
     callbacks.append(keras.callbacks.ModelCheckpoint(str(out / "last.keras")))
     if validation is not None:

@@ -1,6 +1,7 @@
 """A Python function of the step as a parallel, ordered `tf.data.Dataset`."""
 
 import atexit
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -52,6 +53,12 @@ def parallel_batches(
     options.threading.private_threadpool_size = workers + 1
     options.autotune.enabled = False
     return batches.prefetch(prefetch).with_options(options)
+
+
+def users_error(message: str) -> ValueError | None:
+    """The error that a worker raised, from TensorFlow's message about it; None if it is of another kind."""
+    found = re.search(r"ValueError: (.*?)\s*(?:\n\s*Traceback|\n\n|$)", message, re.DOTALL)
+    return ValueError(found.group(1)) if found else None
 
 
 class _Gate:

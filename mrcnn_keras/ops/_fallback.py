@@ -26,13 +26,18 @@ def roi_align_tensorflow(feature_maps: Sequence, boxes, image_index, level, spec
     """Same arguments, values and gradients as the compiled operation; see `multilevel_roi_align`."""
     boxes, image_index, level = (tf.stop_gradient(t) for t in (boxes, image_index, level))
     if tf.executing_eagerly():  # an eager loop is slow
-        return _as_function(spec)(tuple(feature_maps), boxes, image_index, level)
+        channels = feature_maps[0].shape[-1]
+        return _as_function(spec, channels)(tuple(feature_maps), boxes, image_index, level)
     return _roi_align(tuple(feature_maps), boxes, image_index, level, spec)
 
 
 @functools.lru_cache(maxsize=64)
-def _as_function(spec):
-    return tf.function(functools.partial(_roi_align, spec=spec), reduce_retracing=True, autograph=False)
+def _as_function(spec, channels):
+    def pool(feature_maps, *rois):  # retracing is reduced by forgetting sizes, and the channels must be known
+        feature_maps = [tf.ensure_shape(m, (None, None, None, channels)) for m in feature_maps]
+        return _roi_align(feature_maps, *rois, spec)
+
+    return tf.function(pool, reduce_retracing=True, autograph=False)
 
 
 def _roi_align(feature_maps, boxes, image_index, level, spec):
@@ -70,10 +75,10 @@ def _checks(feature_maps, boxes, image_index, level):
     batch, levels = batches[0], len(feature_maps)
     finite = tf.reduce_all(tf.math.is_finite(boxes), axis=-1)
     return [
-        _require(batches == batch, batches, "batch size must be that of feature map 0", batch, "feature map"),
-        _require(finite, boxes, "boxes must be finite", "", "RoI row"),
-        _require(_in_range(image_index, batch), image_index, "image_index must be >= 0 and below", batch, "RoI row"),
-        _require(_in_range(level, levels), level, "level must be >= 0 and below", levels, "RoI row"),
+        _require(batches == batch, batches, ["batch size must be that of map 0,", batch, "feature map"]),
+        _require(finite, boxes, ["boxes must be finite, RoI row"]),
+        _require(_in_range(image_index, batch), image_index, ["image_index must be >= 0 and below", batch, "RoI row"]),
+        _require(_in_range(level, levels), level, ["level must be >= 0 and below", levels, "RoI row"]),
     ]
 
 
@@ -81,11 +86,11 @@ def _in_range(index, limit):
     return (index >= 0) & (index < limit)
 
 
-def _require(good, values, message, limit, what):
+def _require(good, values, message):
     # argmin finds the first offender; where there is none it finds the padding.
     row = tf.argmin(tf.cast(tf.concat([good, [False]], axis=0), tf.int32), output_type=tf.int32)
     value = tf.gather(tf.concat([values, tf.zeros((1, *values.shape[1:]), values.dtype)], axis=0), row)
-    return tf.debugging.Assert(tf.reduce_all(good), [f"RoiAlign: {message}", limit, f"got {what}", row, "with", value])
+    return tf.debugging.Assert(tf.reduce_all(good), ["RoiAlign:", *message, row, "has", value])
 
 
 def _table(maps):

@@ -4,6 +4,7 @@ import functools
 import threading
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import tensorflow as tf
@@ -23,6 +24,7 @@ class Library:
     module: ModuleType | None
     reason: str
     stamp: build.Stamp | None = None
+    path: Path | None = None
 
 
 def load() -> Library:
@@ -45,7 +47,7 @@ def _load():
     try:
         if stamp.sources != build.sources_hash():
             return Library(None, f"{path.name} was built from other sources than this package's", stamp)
-        return Library(tf.load_op_library(str(path)), "it is built and loaded", stamp)
+        return Library(tf.load_op_library(str(path)), "it is built and loaded", stamp, path)
     except (tf.errors.OpError, RuntimeError, OSError) as error:
         return Library(None, f"{path.name} does not load: {error}", stamp)
 

@@ -1,14 +1,14 @@
 """The RoIs of one call of the fallback, ordered and cut into chunks of equal length."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import tensorflow as tf
 
 from mrcnn_keras.ops._geometry import Axis, make_axis, num_taps, sample_window
 
-# What is added to the gradient table at once, in floats: large, since TensorFlow copies the table each time.
-SCATTER_ELEMENTS = 1 << 24
+# What is added to the gradient table at once, in floats, and for how many pairs of a RoI and a tap at most: large, since
+# TensorFlow copies the table each time, and then smaller, so that little is computed for nothing.
+_BLOCKS = ((1 << 24, 8192), (1 << 21, 512))
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,12 @@ class Rois:
 
 
 def make_rois(map_shapes, boxes, image_index, level, spec: Spec) -> Rois:
-    """Geometry of boxes (R, 4) on the maps of the given shapes; indices out of range are moved into it."""
+    """Geometry of boxes (R, 4) on the maps of the given shapes; indices out of range are moved into it.
+
+    Returns: R + 1 RoIs; the last is empty and fills up chunks.
+    """
+    boxes = tf.pad(boxes, [[0, 1], [0, 0]])
+    image_index, level = (tf.pad(t, [[0, 1]]) for t in (image_index, level))
     level = tf.clip_by_value(level, 0, len(map_shapes) - 1)
     image_index = tf.clip_by_value(image_index, 0, tf.maximum(map_shapes[0][0] - 1, 0))
     starts = tf.cumsum(tf.stack([tf.reduce_prod(s[:3]) for s in map_shapes]), exclusive=True)
@@ -58,7 +63,8 @@ def make_rois(map_shapes, boxes, image_index, level, spec: Spec) -> Rois:
         low, high = boxes[:, 1 - i], boxes[:, 3 - i]
         axes.append(make_axis(low, high, scale, extent, bins, spec.sampling_ratio, spec.aligned))
     count = num_taps if spec.reduce == "average" else lambda axis: sample_window(axis)[1]
-    return Rois(*axes, offset, size[:, 1], count(axes[0]), count(axes[1]))
+    row_trips = tf.pad(count(axes[0])[:-1], [[0, 1]])
+    return Rois(*axes, offset, size[:, 1], row_trips, count(axes[1]))
 
 
 @dataclass(frozen=True)
@@ -67,17 +73,12 @@ class Chunks:
 
     rois: Rois
     order: tf.Tensor  # (R,) the caller's row of each sorted RoI
-    padded_order: tf.Tensor  # the same, padding rows point at row 0
     length: int | tf.Tensor
     number: tf.Tensor
 
     def take(self, chunk: tf.Tensor) -> Rois:
         """The RoIs of one chunk."""
         return self.rois.apply(lambda t: tf.slice(t, [chunk * self.length], [self.length]))
-
-    def rows(self, chunk: tf.Tensor) -> tf.Tensor:
-        """The caller's rows of the RoIs of one chunk, (length,)."""
-        return tf.slice(self.padded_order, [chunk * self.length], [self.length])
 
     def restore(self, pooled: tf.Tensor) -> tf.Tensor:
         """(number, length, ...) results in the caller's order, (R, ...)."""
@@ -87,16 +88,13 @@ class Chunks:
 
 def make_chunks(rois: Rois, longest: int) -> Chunks:
     """Chunks of at most `longest` RoIs; the length is a Python int, as XLA needs it, where the number of RoIs is."""
-    total = tf.shape(rois.width)[0]
+    total = tf.shape(rois.width)[0] - 1
     static = rois.width.shape[0]
-    length = tf.clip_by_value(total, 1, longest) if static is None else max(1, min(static, longest))
-    number = (total + length - 1) // length
-    order = tf.argsort(rois.trips(), stable=True)
-    empty = number * length - total
-    padded = tf.pad(order, [[0, empty]])
-    rois = rois.apply(lambda t: tf.gather(t, padded))
-    row_trips = tf.where(tf.range(number * length) < total, rois.row_trips, 0)
-    return Chunks(dataclasses.replace(rois, row_trips=row_trips), order, padded, length, number)
+    length = tf.clip_by_value(total, 1, longest) if static is None else max(1, min(static - 1, longest))
+    number = tf.maximum((total + length - 1) // length, 1)
+    order = tf.argsort(rois.trips()[:-1], stable=True)
+    padded = tf.pad(order, [[0, number * length - total]], constant_values=total)
+    return Chunks(rois.apply(lambda t: tf.gather(t, padded)), order, length, number)
 
 
 def over_trips(rois: Rois, body, state: tf.Tensor) -> tf.Tensor:
@@ -104,17 +102,17 @@ def over_trips(rois: Rois, body, state: tf.Tensor) -> tf.Tensor:
 
     body(some, trip, valid, state) gets the RoI rows and turns of one block, and False where there is no pair left.
     """
-    if rois.width.shape[0] == 0:
+    if rois.width.shape[0] == 1:  # no RoI but the empty one
         return state
     ends = tf.cumsum(rois.trips())
     total = tf.reduce_max(tf.pad(ends, [[0, 1]]))
     size = state.shape[-1] * rois.rows.bins * rois.columns.bins
     begin = 0
     # XLA needs blocks of one length: large ones for as long as they are full, smaller ones for the rest.
-    for elements, spare in ((SCATTER_ELEMENTS, 0), (SCATTER_ELEMENTS // 8, 1)):
-        block = max(1, elements // size)
+    for elements, pairs in _BLOCKS:
+        block = max(1, min(elements // size, pairs))
 
-        def more(begin, _, full=block * (1 - spare)):
+        def more(begin, _, full=block if pairs == _BLOCKS[0][1] else 0):
             return begin + full < total
 
         def step(begin, state, block=block):

@@ -4,6 +4,7 @@ Stands on its own: setup.py loads this file before the package is importable.
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import os
 import platform
@@ -201,7 +202,8 @@ def _install(built, target):
         shutil.copyfile(built, part)
         os.replace(part, target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise BuildError(f"cannot write {target}: {error}") from error
 
 

@@ -11,8 +11,8 @@ def test_rpn_outputs_follow_the_anchors_order():
     head = RPNHead(channels=4, num_anchors=3)
     features = [tf.random.stateless_normal((2, 4, 6, 8), [0, 1]), tf.random.stateless_normal((2, 2, 3, 8), [0, 2])]
     logits, deltas = head(features)
-    assert [tuple(l.shape) for l in logits] == [(2, 72), (2, 18)]
-    assert [tuple(d.shape) for d in deltas] == [(2, 72, 4), (2, 18, 4)]
+    assert [tuple(level.shape) for level in logits] == [(2, 72), (2, 18)]
+    assert [tuple(level.shape) for level in deltas] == [(2, 72, 4), (2, 18, 4)]
     maps = head.objectness(head.conv(features[0]))
     np.testing.assert_allclose(logits[0][1, 3 * (6 * 2 + 5) + 2], maps[1, 2, 5, 2], rtol=1e-5)
 

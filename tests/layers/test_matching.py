@@ -29,7 +29,9 @@ def test_image_without_objects_is_all_background():
     assert label.numpy().tolist() == [[0]]
 
 
-@pytest.mark.parametrize(("positives", "negatives", "expected"), [(50, 500, (16, 48)), (3, 500, (3, 61)), (50, 10, (16, 10))])
+@pytest.mark.parametrize(
+    ("positives", "negatives", "expected"), [(50, 500, (16, 48)), (3, 500, (3, 61)), (50, 10, (16, 10))]
+)
 def test_sample_holds_the_ratio_and_fills_up_with_background(positives, negatives, expected):
     label = tf.constant([[1] * positives + [0] * negatives + [-1] * 20])
     p, vp, n, vn = matching.sample(label, 64, 0.25, tf.constant([1, 2]))

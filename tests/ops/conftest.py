@@ -44,7 +44,7 @@ def _positions(start, bin_size, samples, index):
 def numpy_roi_align(
     maps, boxes, image_index, level, upstream=None, *, scales, output_size, sampling_ratio, aligned, reduce
 ):
-    """Values (R, P, P, C), or, with the upstream gradient, those of every map; float64 sums."""
+    """Values (R, P, P, C), and with an upstream gradient also the list of the maps' gradients; summed in float64."""
     rows, columns = output_size
     channels = maps[0].shape[-1]
     pooled = np.zeros((len(boxes), rows, columns, channels))
@@ -67,7 +67,7 @@ def numpy_roi_align(
                 for sample, part in zip(cells, share * upstream[r, i, j], strict=True):
                     for a, b, w in sample or []:
                         gradient[a, b] += w * part
-    return pooled if upstream is None else gradients
+    return pooled if upstream is None else (pooled, gradients)
 
 
 @pytest.fixture(scope="session")
@@ -80,11 +80,27 @@ def oracle():
 def implementation(request):
     """Both implementations; the compiled one is skipped where it is not built."""
     if request.param == "compiled":
-        from mrcnn_keras.ops import _library
-
-        if _library.load().module is None:
-            pytest.skip(f"no compiled operation: {_library.load().reason}")
+        request.getfixturevalue("compiled_only")
     return request.param
+
+
+@pytest.fixture
+def compiled_only():
+    """The module of the compiled operations; the test is skipped where they are not built."""
+    from mrcnn_keras.ops import _library
+
+    library = _library.load()
+    if library.module is None:
+        pytest.skip(f"no compiled operation: {library.reason}")
+    return library.module
+
+
+@pytest.fixture
+def compiled_file(compiled_only):
+    """Path of the compiled operations."""
+    from mrcnn_keras.ops import _library
+
+    return _library.load().path
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,140 @@
+"""RoIAlign where graphs leave the process: XLA, SavedModel; and the same bits in every run."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mrcnn_keras import ops
+
+
+def op_types(concrete):
+    """Types of all operations of a function and of those it calls."""
+    graph = concrete.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return {node.op for node in nodes}
+
+
+@pytest.mark.parametrize("reduce", ["average", "max"])
+def test_xla_gives_the_same_values_and_gradients(pyramid, reduce):
+    p = pyramid
+    maps = [tf.constant(m) for m in p.maps]
+
+    def values_and_gradients(*maps):
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            pooled = ops.multilevel_roi_align(
+                maps, p.boxes, p.image_index, p.level, scales=p.scales, output_size=(3, 2), reduce=reduce
+            )
+        return pooled, tape.gradient(pooled, maps, p.upstream(pooled.shape))
+
+    compiled = tf.function(values_and_gradients, jit_compile=True)
+    for found, wanted in zip(
+        tf.nest.flatten(compiled(*maps)), tf.nest.flatten(values_and_gradients(*maps)), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_saved_model_has_stock_operations_only(tmp_path):
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 2)), tf.TensorSpec((None, 4))])
+        def __call__(self, features, boxes):
+            zeros = tf.zeros(tf.shape(boxes)[:1], tf.int32)
+            return ops.multilevel_roi_align([features], boxes, zeros, zeros, scales=[0.5], output_size=2)
+
+    module = Module()
+    with ops.use_implementation("tensorflow"):
+        tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert not any("MrcnnKeras" in name for name in op_types(loaded.signatures["serving_default"]))
+    features, boxes = tf.random.normal((1, 6, 6, 2), seed=1), tf.constant([[1.0, 2.0, 9.0, 10.0]])
+    np.testing.assert_allclose(loaded(features, boxes), module(features, boxes), atol=1e-6)
+
+
+def test_saved_model_traced_while_saving_has_stock_operations_only(tmp_path):
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, 6, 6, 2))])
+        def __call__(self, features):
+            return ops.multilevel_roi_align([features], [[0, 0, 4, 4]], [0], [0], scales=[0.5])
+
+    tf.saved_model.save(Module(), str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    assert not any("MrcnnKeras" in name for name in op_types(loaded.signatures["serving_default"]))
+
+
+def test_graph_with_the_operation_goes_through_a_graph_def(implementation):
+    boxes = np.array([[0, 0, 5, 5], [1, 2, 6, 4]], np.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 6, 6, 3))])
+    def pooled(features):
+        return ops.multilevel_roi_align(
+            [features], boxes, [0, 0], [0, 0], scales=[1.0], output_size=(2, 3), implementation=implementation
+        )
+
+    concrete = pooled.get_concrete_function()
+    definition = concrete.graph.as_graph_def()
+
+    def rebuild(features):
+        (name,) = [node.name for node in definition.node if node.op == "Placeholder" and "features" in node.name]
+        return tf.graph_util.import_graph_def(definition, {name: features}, [concrete.outputs[0].name])
+
+    again = tf.compat.v1.wrap_function(rebuild, [tf.TensorSpec((1, 6, 6, 3))])
+    features = tf.random.normal((1, 6, 6, 3), seed=4)
+    np.testing.assert_array_equal(again(features)[0], pooled(features))
+
+
+SCRIPT = """
+import sys, numpy as np, tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))
+from mrcnn_keras import ops
+rng = np.random.default_rng(0)
+results = {}
+for dtype in (tf.float32, tf.bfloat16, tf.float16):
+    for reduce in ("average", "max"):
+        maps = [tf.cast(rng.normal(size=(2, s, s, 83)), dtype) for s in (24, 12)]
+        corner = rng.uniform(-4, 80, (60, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(1, 50, (60, 2))], 1).astype(np.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            pooled = ops.multilevel_roi_align(maps, boxes, rng.integers(0, 2, 60), rng.integers(0, 2, 60),
+                                              scales=[0.25, 0.125], reduce=reduce, implementation="compiled")
+        for i, t in enumerate([pooled, *tape.gradient(pooled, maps, pooled)]):
+            results[f"{dtype.name} {reduce} {i}"] = tf.cast(t, tf.float32).numpy()
+np.savez(sys.argv[1], **results)
+"""
+
+
+def test_same_bits_for_any_number_of_threads_and_same_values_for_any_instruction_set(tmp_path, compiled_only):
+    runs = {"one": (1, "avx512"), "three": (3, "avx512"), "avx2": (2, "avx2"), "baseline": (2, "baseline")}
+    started = {}
+    for name, (threads, isa) in runs.items():
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path / f"{name}.npz"), str(threads)]
+        started[name] = subprocess.Popen(command, env={**os.environ, "MRCNN_KERAS_CPU": isa})
+    assert {name: process.wait() for name, process in started.items()} == dict.fromkeys(runs, 0)
+    results = {name: np.load(tmp_path / f"{name}.npz") for name in runs}
+    for key in results["one"]:
+        np.testing.assert_array_equal(results["one"][key], results["three"][key], err_msg=key)
+        step = {"float32": 1e-6, "bfloat16": 2**-6, "float16": 2**-9}[key.split()[0]]
+        for name in ("avx2", "baseline"):
+            np.testing.assert_allclose(results[name][key], results["one"][key], rtol=step, atol=2e-5, err_msg=key)
+
+
+def test_same_bits_in_every_run(pyramid, implementation):
+    p = pyramid
+    maps = [tf.constant(m) for m in p.maps]
+
+    def run():
+        with tf.GradientTape() as tape:
+            tape.watch(maps)
+            pooled = ops.multilevel_roi_align(
+                maps, p.boxes, p.image_index, p.level, scales=p.scales, implementation=implementation
+            )
+        return [pooled, *tape.gradient(pooled, maps, pooled)]
+
+    first = run()
+    for _ in range(3):
+        for found, wanted in zip(run(), first, strict=True):
+            np.testing.assert_array_equal(found, wanted)
