@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Processes that run tests.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What pyproject.toml needs to build: installed first, so that pip does not fetch a second TensorFlow just to build.
@@ -16,10 +18,10 @@ demo: $(STAMP)
 	$(BIN)/mrcnn-keras demo --out demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 test-fast: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -29,6 +31,7 @@ bench: $(STAMP)
 
 # The README's picture, from the demo's.
 picture: $(STAMP)
+	mkdir -p docs
 	$(BIN)/python -c "from PIL import Image; \
 	image = Image.open('demo/detections.png').convert('RGB'); \
 	image.thumbnail((1000, 1000)); \

@@ -1,6 +1,7 @@
 """MaskRCNN: a keras.Model that trains with `fit` and answers with `detect`."""
 
 import os
+import sys
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from .network import build_graphs
 from .presets import preset_config
 from .training.finite import assert_finite, explain
 from .training.optimizer import SGD
+from .training.progress import TrainingProgress
 from .training.schedules import paper_schedule
 
 
@@ -98,9 +100,8 @@ class MaskRCNN(keras.Model):
 
     def _paper_schedule(self, images_per_step: int, total_steps: int):
         c = self.config
-        return paper_schedule(
-            images_per_step, total_steps, c.base_learning_rate, c.warmup_steps, c.learning_rate_drops
-        )
+        rate, drops = c.base_learning_rate, c.learning_rate_drops
+        return paper_schedule(images_per_step, total_steps, rate, c.warmup_steps, drops)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         if not self.compiled:
@@ -151,6 +152,8 @@ class MaskRCNN(keras.Model):
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         workers: int = 2,
+        verbose: str | int = "auto",
+        callbacks: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Train; the losses and the learning rate are shown as training goes.
@@ -164,7 +167,9 @@ class MaskRCNN(keras.Model):
             epochs, initial_epoch, steps_per_epoch: as in Keras; a `Dataset` has as many steps as it has full batches.
             batch_size: images a step for a `Dataset`; None: `config.batch_size`.
             workers: images prepared at the same time.
-            **kwargs: as `keras.Model.fit`: `callbacks`, `verbose`, `validation_freq`, ...
+            verbose: as in Keras; "auto" is a bar that fits the terminal, and Keras' own elsewhere.
+            callbacks: Keras callbacks.
+            **kwargs: as `keras.Model.fit`: `validation_freq`, `validation_steps`, ...
 
         Raises:
             ValueError: a dataset that does not fit the model, or a broken image or annotation, by name.
@@ -186,6 +191,8 @@ class MaskRCNN(keras.Model):
             validation_data = self._validation_batches(validation_data, batch_size, workers)
         if self._default_schedule and steps_per_epoch and int(self.optimizer.iterations) == 0:
             self.optimizer._learning_rate = self._paper_schedule(batch_size, steps_per_epoch * epochs)
+        if verbose == "auto" and sys.stdout.isatty() and isinstance(callbacks, (list, tuple, type(None))):
+            verbose, callbacks = 0, [*(callbacks or ()), TrainingProgress()]
         if not self.optimizer.built:
             # Outside the traced step: variables made inside it would have it traced twice.
             with self.distribute_strategy.scope():
@@ -198,6 +205,8 @@ class MaskRCNN(keras.Model):
                 initial_epoch=initial_epoch,
                 steps_per_epoch=steps_per_epoch,
                 shuffle=False,  # the batches come shuffled
+                verbose=verbose,
+                callbacks=callbacks,
                 **kwargs,
             )
         except tf.errors.InvalidArgumentError as error:
@@ -280,15 +289,8 @@ class MaskRCNN(keras.Model):
             chunk = images[start : start + batch_size]
             batch, sizes = prepare_images(chunk, c.image_min_side, c.image_max_side, c.size_divisor)
             outputs = self._detect_function(batch["images"], batch["image_sizes"])
-            found += to_detections(
-                outputs,
-                batch["image_sizes"],
-                sizes,
-                c.names,
-                masks=masks,
-                score_threshold=score_threshold,
-                images=chunk,
-            )
+            options = {"masks": masks, "score_threshold": score_threshold, "images": chunk}
+            found += to_detections(outputs, batch["image_sizes"], sizes, c.names, **options)
         return found
 
     def _make_detect_function(self):

@@ -20,7 +20,7 @@ from mrcnn_keras.commands.detect import run as detect
 from mrcnn_keras.commands.models import load_model, new_config
 
 PRESET = "mask_rcnn_narrow_fpn"
-STEPS, MINUTES = 4000, 90
+STEPS, MINUTES = 1600, 90
 STEPS_PER_EPOCH = 200  # the average precision is computed this often
 SPLIT_SEED = 0
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.05  # of AdamW, which learns faster than SGD from random weights
@@ -67,7 +67,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    from mrcnn_keras.commands.records import display, recorders
+    from mrcnn_keras.commands.records import recorders, verbosity
 
     photos, validation = split(args.dataset)
     config = new_config(args.preset, {**SETTINGS, **options.settings(args)}, photos)
@@ -89,7 +89,8 @@ def train(args: argparse.Namespace) -> int:
         validation_data=validation,
         epochs=math.ceil(args.steps / per_epoch),
         steps_per_epoch=per_epoch,
-        **display([schedule, *recorders(args.out, validation)]),
+        callbacks=[schedule, *recorders(args.out, validation)],
+        verbose=verbosity(),
     )
     report(history.history)
     draw(MaskRCNN.load(args.out / "best.keras"), validation, args.out / "detections.png")

@@ -39,7 +39,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    from mrcnn_keras.commands.records import display, recorders
+    from mrcnn_keras.commands.records import recorders, verbosity
     from mrcnn_keras.data import ShapesDataset
 
     images = ShapesDataset(args.images, TRAIN_SEED)
@@ -56,7 +56,8 @@ def train(args: argparse.Namespace) -> int:
         validation_data=validation,
         epochs=epochs,
         steps_per_epoch=math.ceil(args.steps / epochs),
-        **display(recorders(args.out, validation)),
+        callbacks=recorders(args.out, validation),
+        verbose=verbosity(),
     )
     print(f"wrote {args.out}: last.keras, best.keras, history.csv, curves.png")
     return 0

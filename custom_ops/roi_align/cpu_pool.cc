@@ -5,6 +5,17 @@
 #include <limits>
 
 namespace mrcnn_keras {
+namespace {
+
+// float32 is summed where it belongs, 16-bit floats beside it.
+float* SumInto(float* pooled, int64_t, std::vector<float>*) { return pooled; }
+template <typename T>
+float* SumInto(T*, int64_t count, std::vector<float>* beside) {
+  beside->resize(count);
+  return beside->data();
+}
+
+}  // namespace
 
 void Taps::Compute(const Axis& axis, int bins) {
   first.assign(bins, 0);
@@ -54,29 +65,29 @@ void PoolAverage(const Roi& roi, const Attributes& attributes, int64_t channels,
 
   const int64_t line = attributes.output_width * channels;
   scratch->line.resize(line);
-  scratch->pooled.resize(attributes.output_height * line);
+  float* const total = SumInto(pooled, attributes.output_height * line, &scratch->pooled);
   std::vector<char> started(attributes.output_height, 0);
   for (int row = rows.low; row < rows.high; ++row) {
+    const T* const cells = map + static_cast<int64_t>(row) * roi.columns.extent * channels;
     bool gathered = false;
     for (int bin = 0; bin < attributes.output_height; ++bin) {
       const float weight = rows.Weight(bin, row);
       if (weight == 0.0f) continue;
-      if (!gathered) loops.gather_row(map + row * roi.columns.extent * channels, channels, columns, scratch->line.data());
+      if (!gathered) loops.gather_row(cells, channels, columns, scratch->line.data());
       gathered = true;
-      loops.scale_float(scratch->line.data(), weight, started[bin], line, scratch->pooled.data() + bin * line);
+      loops.scale_float(scratch->line.data(), weight, started[bin], line, total + bin * line);
       started[bin] = 1;
     }
   }
   for (int bin = 0; bin < attributes.output_height; ++bin) {
-    float* const result = scratch->pooled.data() + bin * line;
-    if (!started[bin]) std::fill(result, result + line, 0.0f);
-    loops.convert(result, line, pooled + bin * line);
+    if (!started[bin]) std::fill(total + bin * line, total + (bin + 1) * line, 0.0f);
   }
+  if (static_cast<void*>(total) != pooled) loops.convert(total, attributes.output_height * line, pooled);
 }
 
 template <typename T>
-void SpreadAverage(const Roi& roi, const Taps& rows, const Taps& columns, int64_t channels, const T* upstream, int begin,
-                   int end, Scratch* scratch, float* band) {
+void SpreadAverage(const Roi& roi, const Taps& rows, const Taps& columns, int64_t channels, const T* upstream,
+                   int begin, int end, Scratch* scratch, float* band) {
   const ChannelLoops<T>& loops = BestChannelLoops<T>();
   const int bins = static_cast<int>(rows.first.size());
   const int64_t line = static_cast<int64_t>(columns.first.size()) * channels;
@@ -95,54 +106,58 @@ void SpreadAverage(const Roi& roi, const Taps& rows, const Taps& columns, int64_
   }
 }
 
+// best and winner (channels,) of one bin.
 template <typename T>
-void PoolLargest(const Roi& roi, const Attributes& attributes, int64_t channels, const T* map, Scratch* scratch,
-                 T* pooled, int* winner) {
+static void LargestOfBin(const Roi& roi, int down, int across, int64_t channels, const T* map, float* best,
+                         int* winner) {
   const ChannelLoops<T>& loops = BestChannelLoops<T>();
   const Axis &rows = roi.rows, &columns = roi.columns;
   const int64_t width = columns.extent;
+  int row_begin, row_end, column_begin, column_end;
+  rows.Window(down, &row_begin, &row_end);
+  columns.Window(across, &column_begin, &column_end);
+  std::fill(best, best + channels, -std::numeric_limits<float>::infinity());
+  if (winner != nullptr) std::fill(winner, winner + channels, -1);
+  int64_t inside = 0;
+  for (int i = row_begin; i < row_end; ++i) {
+    const float y = rows.Position(down, i);
+    if (!rows.Counts(y)) continue;
+    const Neighbours row(y, rows.extent);
+    for (int j = column_begin; j < column_end; ++j) {
+      const float x = columns.Position(across, j);
+      if (!columns.Counts(x)) continue;
+      const Neighbours column(x, columns.extent);
+      const T* const cells[4] = {
+          map + (row.low * width + column.low) * channels, map + (row.low * width + column.high) * channels,
+          map + (row.high * width + column.low) * channels, map + (row.high * width + column.high) * channels};
+      const float weights[4] = {(1.0f - row.fraction) * (1.0f - column.fraction),
+                                (1.0f - row.fraction) * column.fraction, row.fraction * (1.0f - column.fraction),
+                                row.fraction * column.fraction};
+      const int index = (i - row_begin) * (column_end - column_begin) + (j - column_begin);
+      loops.keep_largest(cells, weights, channels, index, best, winner);
+      ++inside;
+    }
+  }
+  if (inside > 0 && inside == static_cast<int64_t>(rows.samples) * columns.samples) return;
+  for (int64_t c = 0; c < channels; ++c) {  // a sample outside the map is 0, and so is a bin without samples
+    if (best[c] >= 0.0f && inside > 0) continue;
+    best[c] = 0.0f;
+    if (winner != nullptr) winner[c] = -1;
+  }
+}
+
+template <typename T>
+void PoolLargest(const Roi& roi, const Attributes& attributes, int64_t channels, const T* map, Scratch* scratch,
+                 T* pooled, int* winner) {
   scratch->pooled.resize(channels);
   float* const best = scratch->pooled.data();
   for (int down = 0; down < attributes.output_height; ++down) {
-    int row_begin, row_end;
-    rows.Window(down, &row_begin, &row_end);
     for (int across = 0; across < attributes.output_width; ++across) {
-      int column_begin, column_end;
-      columns.Window(across, &column_begin, &column_end);
-      std::fill(best, best + channels, -std::numeric_limits<float>::infinity());
-      if (winner != nullptr) std::fill(winner, winner + channels, -1);
-      int64_t inside = 0;
-      for (int i = row_begin; i < row_end; ++i) {
-        const float y = rows.Position(down, i);
-        if (!rows.Counts(y)) continue;
-        const Neighbours row(y, rows.extent);
-        for (int j = column_begin; j < column_end; ++j) {
-          const float x = columns.Position(across, j);
-          if (!columns.Counts(x)) continue;
-          const Neighbours column(x, columns.extent);
-          const T* const cells[4] = {
-              map + (row.low * width + column.low) * channels, map + (row.low * width + column.high) * channels,
-              map + (row.high * width + column.low) * channels, map + (row.high * width + column.high) * channels};
-          const float weights[4] = {(1.0f - row.fraction) * (1.0f - column.fraction),
-                                    (1.0f - row.fraction) * column.fraction, row.fraction * (1.0f - column.fraction),
-                                    row.fraction * column.fraction};
-          const int index = (i - row_begin) * (column_end - column_begin) + (j - column_begin);
-          loops.keep_largest(cells, weights, channels, index, best, winner);
-          ++inside;
-        }
-      }
-      if (inside < static_cast<int64_t>(rows.samples) * columns.samples || inside == 0) {  // samples outside are 0
-        for (int64_t c = 0; c < channels; ++c) {
-          if (best[c] >= 0.0f && inside > 0) continue;
-          best[c] = 0.0f;
-          if (winner != nullptr) winner[c] = -1;
-        }
-      }
-      if (pooled != nullptr) {
-        loops.convert(best, channels, pooled);
-        pooled += channels;
-      }
+      LargestOfBin(roi, down, across, channels, map, best, winner);
       if (winner != nullptr) winner += channels;
+      if (pooled == nullptr) continue;
+      BestChannelLoops<T>().convert(best, channels, pooled);
+      pooled += channels;
     }
   }
 }

@@ -1,9 +1,9 @@
 // RoIAlign of single RoIs on the CPU, free of TensorFlow headers. cpu_kernels.cc shares the work among threads.
 //
-// Sampling on a regular grid is separable: what a bin takes from a cell is (weight of the row) * (weight of the column).
-// So a RoI is pooled row by row of its map: the cells of a row are summed into the bins across (each cell is read once,
-// however many samples there are), and that is added to the one or two bins down that touch the row. The gradient
-// takes the same steps backwards.
+// Sampling on a regular grid is separable: what a bin takes from a cell is (weight of the row) * (weight of the
+// column). So a RoI is pooled row by row of its map: the cells of a row are summed into the bins across (each cell is
+// read once, however many samples there are), and that is added to the one or two bins down that touch the row. The
+// gradient takes the same steps backwards.
 #ifndef MRCNN_KERAS_ROI_ALIGN_CPU_POOL_H_
 #define MRCNN_KERAS_ROI_ALIGN_CPU_POOL_H_
 
@@ -47,8 +47,8 @@ void PoolAverage(const Roi& roi, const Attributes& attributes, int64_t channels,
 
 // Adds the gradient of one RoI to the rows [begin, end) of its map; `band` is the first cell of row `begin`.
 template <typename T>
-void SpreadAverage(const Roi& roi, const Taps& rows, const Taps& columns, int64_t channels, const T* upstream, int begin,
-                   int end, Scratch* scratch, float* band);
+void SpreadAverage(const Roi& roi, const Taps& rows, const Taps& columns, int64_t channels, const T* upstream,
+                   int begin, int end, Scratch* scratch, float* band);
 
 // The same for the largest sample; `winner` (P, P, C), if not null, gets the sample that is largest, numbered through
 // the bin's windows of samples, -1 where that is one outside the map.

@@ -60,7 +60,8 @@ __global__ void PoolKernel(const CudaCall call, T* pooled, int* winners) {
   }
   const Axis &rows = place.rows, &columns = place.columns;
   const int64_t width = columns.extent;
-  const T* const map = static_cast<const T*>(call.maps[place.level]) + place.image * rows.extent * width * call.channels;
+  const T* const map =
+      static_cast<const T*>(call.maps[place.level]) + place.image * rows.extent * width * call.channels;
   int row_begin, row_end, column_begin, column_end;
   rows.Window(down, &row_begin, &row_end);
   columns.Window(across, &column_begin, &column_end);
@@ -189,6 +190,21 @@ __device__ void AddLargest(const T* upstream, const int* winners, const Place& p
   }
 }
 
+// gradient: the thread's channel of the image's first cell.
+template <typename T>
+__device__ void WriteTile(const float total[kTile][kTile], const CudaCall& call, int level, int top, int left,
+                          T* gradient) {
+#pragma unroll
+  for (int y = 0; y < kTile; ++y) {
+#pragma unroll
+    for (int x = 0; x < kTile; ++x) {
+      if (top + y >= call.heights[level] || left + x >= call.widths[level]) continue;
+      const int64_t cell = static_cast<int64_t>(top + y) * call.widths[level] + left + x;
+      FromFloat(total[y][x], gradient + cell * call.channels);
+    }
+  }
+}
+
 // One block for each tile of cells of one image's map. Its threads look through the RoIs together for those that reach
 // the tile, then each adds them up, in order, for its channel.
 template <typename T>
@@ -234,17 +250,8 @@ __global__ void GradKernel(const CudaCall call, int level, int tiles_down, int t
     __syncthreads();
   }
 
-  if (!busy) return;
-  const int height = call.heights[level], width = call.widths[level];
-#pragma unroll
-  for (int y = 0; y < kTile; ++y) {
-#pragma unroll
-    for (int x = 0; x < kTile; ++x) {
-      if (top + y >= height || left + x >= width) continue;
-      const int64_t cell = (static_cast<int64_t>(image) * height + top + y) * width + left + x;
-      FromFloat(total[y][x], gradient + cell * call.channels + channel);
-    }
-  }
+  const int64_t cells = static_cast<int64_t>(call.heights[level]) * call.widths[level];
+  if (busy) WriteTile(total, call, level, top, left, gradient + image * cells * call.channels + channel);
 }
 
 const char* LastError() {

@@ -3,21 +3,12 @@
 import csv
 import pathlib
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 
-def display(callbacks: Sequence[Any] = ()) -> dict[str, Any]:
-    """Arguments of `fit` for a live progress bar on a terminal and one line an epoch in a log.
-
-    Args:
-        callbacks: others; what they add to the logs is shown, too.
-    """
-    if not sys.stdout.isatty():
-        return {"verbose": 2, "callbacks": list(callbacks)}
-    from mrcnn_keras.training.progress import TrainingProgress
-
-    return {"verbose": 0, "callbacks": [*callbacks, TrainingProgress()]}
+def verbosity() -> str | int:
+    """The `verbose` of `fit`: its live bar on a terminal, one line an epoch in a log."""
+    return "auto" if sys.stdout.isatty() else 2
 
 
 def recorders(out: str | pathlib.Path, validation: Any = None, *, every: int = 1, append: bool = False) -> list:

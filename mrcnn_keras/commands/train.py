@@ -71,7 +71,7 @@ def fit(model: Any, dataset: Any, validation: Any, out: pathlib.Path, steps: int
     """
     import keras
 
-    from mrcnn_keras.commands.records import display, recorders
+    from mrcnn_keras.commands.records import recorders, verbosity
 
     class StopAt(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -88,7 +88,8 @@ def fit(model: Any, dataset: Any, validation: Any, out: pathlib.Path, steps: int
         epochs=math.ceil(steps / per_epoch),
         initial_epoch=min(done // per_epoch, math.ceil(steps / per_epoch) - 1),
         steps_per_epoch=per_epoch,
-        **display([*recorders(out, validation, append=resume), StopAt()]),
+        callbacks=[*recorders(out, validation, append=resume), StopAt()],
+        verbose=verbosity(),
     )
 
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from mrcnn_keras.ops._geometry import Axis, make_axis, num_taps, sample_window
 
-# What is added to the gradient table at once, in floats, and for how many pairs of a RoI and a tap at most: large, since
-# TensorFlow copies the table each time, and then smaller, so that little is computed for nothing.
+# What is added to the gradient table at once: floats, and pairs of a RoI and a tap, at most. Much, since TensorFlow
+# copies the table each time; then less, so that little is computed for nothing.
 _BLOCKS = ((1 << 24, 8192), (1 << 21, 512))
 
 
