@@ -33,7 +33,6 @@ SETTINGS: dict[str, Any] = {
     "roi_canonical_size": 112.0,
     "batch_size": 8,
     "warmup_steps": 100,
-    "learning_rate_drops": (0.55, 0.85),
     "gradient_clip_norm": 5.0,
 }
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.01  # of AdamW, which learns faster than SGD from random weights
@@ -91,18 +90,18 @@ def train(dataset: Any, steps: int, settings: dict[str, Any]) -> Any:
 
 
 def make_optimizer(config: Any, steps: int) -> Any:
-    """AdamW with the demo's rates, for a run of so many steps.
+    """AdamW whose rate rises linearly and falls along a cosine, for a run of so many steps.
 
     Args:
-        config: `MaskRCNNConfig`: its warm-up, drops and clipping are used.
+        config: `MaskRCNNConfig`: its warm-up and clipping are used.
         steps: 1 or more.
     """
     import keras
 
-    from mrcnn_keras.training.schedules import paper_schedule
-
-    images, drops = config.batch_size, config.learning_rate_drops
-    schedule = paper_schedule(images, steps, LEARNING_RATE * 16 / images, config.warmup_steps, drops)
+    warmup = max(1, min(config.warmup_steps, steps // 10))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.01 * LEARNING_RATE, max(1, steps - warmup), warmup_target=LEARNING_RATE, warmup_steps=warmup
+    )
     clip = config.gradient_clip_norm or None
     return keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, global_clipnorm=clip)
 

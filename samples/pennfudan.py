@@ -20,7 +20,7 @@ from mrcnn_keras.commands.detect import run as detect
 from mrcnn_keras.commands.models import load_model, new_config
 
 PRESET = "mask_rcnn_narrow_fpn"
-STEPS, MINUTES = 1600, 90
+STEPS, MINUTES = 1000, 90
 STEPS_PER_EPOCH = 200  # the average precision is computed this often
 SPLIT_SEED = 0
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.05  # of AdamW, which learns faster than SGD from random weights

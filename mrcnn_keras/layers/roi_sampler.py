@@ -24,7 +24,7 @@ class RoISampler(keras.layers.Layer):
 
     Returns: rois (B * S, 4) float32; image_index (B * S,) int32; class_targets (B * S,) int32 in 0..num_classes,
     -1 for rows that count for nothing; gt_index (B * S,) int32 into the image's ground truth. Objects come first in
-    each image. S = min(P + G, batch_size) rows and as many again for objects as may be chosen.
+    each image. S is at most `batch_size`.
     """
 
     def __init__(self, batch_size=512, positive_fraction=0.25, iou_threshold=0.5, num_classes=80, seed=0, **kwargs):
