@@ -22,8 +22,8 @@ from mrcnn_keras.commands.quiet import import_tensorflow
 HELP = "train, evaluate, draw and export on drawn shapes, in minutes"
 
 PRESET = "mask_rcnn_narrow_fpn"
-STEPS = 600
-EPOCHS = 6  # how often the losses are shown in a log
+STEPS = 800
+EPOCHS = 8  # how often the losses are shown in a log
 TRAIN_IMAGES, TRAIN_SEED = 20_000, 1
 TEST_IMAGES, TEST_SEED = 100, 2
 SETTINGS: dict[str, Any] = {
