@@ -189,14 +189,9 @@ class MaskRCNN(keras.Model):
         if isinstance(validation_data, Dataset):
             self._check_dataset(validation_data)
             validation_data = self._validation_batches(validation_data, batch_size, workers)
-        if self._default_schedule and steps_per_epoch and int(self.optimizer.iterations) == 0:
-            self.optimizer._learning_rate = self._paper_schedule(batch_size, steps_per_epoch * epochs)
+        self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs)
         if verbose == "auto" and sys.stdout.isatty() and isinstance(callbacks, (list, tuple, type(None))):
             verbose, callbacks = 0, [*(callbacks or ()), TrainingProgress()]
-        if not self.optimizer.built:
-            # Outside the traced step: variables made inside it would have it traced twice.
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
         try:
             return super().fit(
                 train,
@@ -214,6 +209,14 @@ class MaskRCNN(keras.Model):
             if explained is None:
                 raise
             raise explained from None
+
+    def _prepare_optimizer(self, images_per_step: int, total_steps: int) -> None:
+        if self._default_schedule and total_steps and int(self.optimizer.iterations) == 0:
+            self.optimizer._learning_rate = self._paper_schedule(images_per_step, total_steps)
+        if not self.optimizer.built:
+            # Outside the traced step: variables made inside it would have it traced twice.
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
 
     def _check_dataset(self, dataset: Dataset) -> None:
         if len(dataset) == 0:
