@@ -290,13 +290,15 @@ def test_parameters_outside_batch_norms_equal_detectron2(fields, expected):
     assert count == expected
 
 
-def test_model_outputs_padding_convention(trained):
-    model, _ = trained
+def test_model_outputs_padding_convention():
+    model = tiny(rpn_post_nms_topk_test=5, max_detections=20)  # at most 5 boxes of 3 classes
     batch = {"images": np.zeros((1, 64, 64, 3), np.uint8), "image_sizes": np.array([[64, 64]], np.float32)}
     out = {name: np.asarray(value) for name, value in model(batch).items()}
     padding = out["class_ids"] == -1
-    assert not out["boxes"][padding].any() and not out["mask_probs"][padding].any()
-    assert out["mask_probs"].shape == (1, 10, 28, 28)
+    assert padding[:, 15:].all() and not padding[:, 0].any()
+    assert not out["boxes"][padding].any() and not out["scores"][padding].any()
+    assert not out["mask_probs"][padding].any() and out["mask_probs"][~padding].any()
+    assert out["mask_probs"].shape == (1, 20, 28, 28)
 
 
 def test_graph_mode_matches_eager(trained):

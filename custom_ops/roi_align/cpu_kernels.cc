@@ -112,14 +112,10 @@ class RoiAlignCpu : public RoiAlignBase {
 
   void Compute(OpKernelContext* context) override {
     Inputs inputs;
-    OP_REQUIRES_OK(context, ReadInputs(context, &inputs));
+    Tensor* output;
+    OP_REQUIRES_OK(context, OpenForward(context, attributes_, &inputs, &output));
     std::vector<Roi> rois;
     OP_REQUIRES_OK(context, FindRois(inputs, scales_, attributes_, &rois));
-    Tensor* output;
-    OP_REQUIRES_OK(context, context->allocate_output(0,
-                                                     {inputs.num_rois, attributes_.output_height,
-                                                      attributes_.output_width, inputs.channels},
-                                                     &output));
     if (output->NumElements() == 0) return;
     auto* const pooled = MutableData<T>(output);
     const int64_t size = OutputSize(attributes_, inputs.channels);
@@ -154,16 +150,11 @@ class RoiAlignGradCpu : public RoiAlignBase {
 
   void Compute(OpKernelContext* context) override {
     Inputs inputs;
-    OP_REQUIRES_OK(context, ReadInputs(context, &inputs));
     const Tensor* upstream;
-    OP_REQUIRES_OK(context, context->input("gradient", &upstream));
-    OP_REQUIRES_OK(context, CheckUpstream(*upstream, inputs, attributes_));
+    std::vector<Tensor*> outputs;
+    OP_REQUIRES_OK(context, OpenGradient(context, attributes_, &inputs, &upstream, &outputs));
     std::vector<Roi> rois;
     OP_REQUIRES_OK(context, FindRois(inputs, scales_, attributes_, &rois));
-    std::vector<Tensor*> outputs(inputs.maps.size());
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      OP_REQUIRES_OK(context, context->allocate_output(i, inputs.maps[i].shape(), &outputs[i]));
-    }
     if (inputs.channels == 0 || inputs.batch == 0) return;
 
     std::vector<std::vector<int>> groups(outputs.size() * inputs.batch);

@@ -56,12 +56,8 @@ class RoiAlignGpu : public RoiAlignBase {
 
   void Compute(OpKernelContext* context) override {
     Inputs inputs;
-    OP_REQUIRES_OK(context, ReadInputs(context, &inputs));
     Tensor* output;
-    OP_REQUIRES_OK(context, context->allocate_output(0,
-                                                     {inputs.num_rois, attributes_.output_height,
-                                                      attributes_.output_width, inputs.channels},
-                                                     &output));
+    OP_REQUIRES_OK(context, OpenForward(context, attributes_, &inputs, &output));
     if (output->NumElements() == 0) return;
     CudaCall call;
     OP_REQUIRES_OK(context, MakeCall(context, inputs, attributes_, scales_, &call));
@@ -75,16 +71,9 @@ class RoiAlignGradGpu : public RoiAlignBase {
 
   void Compute(OpKernelContext* context) override {
     Inputs inputs;
-    OP_REQUIRES_OK(context, ReadInputs(context, &inputs));
     const Tensor* upstream;
-    OP_REQUIRES_OK(context, context->input("gradient", &upstream));
-    OP_REQUIRES_OK(context, CheckUpstream(*upstream, inputs, attributes_));
-    std::vector<void*> gradients;
-    for (size_t i = 0; i < inputs.maps.size(); ++i) {
-      Tensor* output;
-      OP_REQUIRES_OK(context, context->allocate_output(i, inputs.maps[i].shape(), &output));
-      gradients.push_back(output->data());
-    }
+    std::vector<Tensor*> outputs;
+    OP_REQUIRES_OK(context, OpenGradient(context, attributes_, &inputs, &upstream, &outputs));
     if (inputs.channels == 0 || inputs.batch == 0) return;
     CudaCall call;
     OP_REQUIRES_OK(context, MakeCall(context, inputs, attributes_, scales_, &call));
@@ -95,6 +84,8 @@ class RoiAlignGradGpu : public RoiAlignBase {
       winner = winners.flat<int>().data();
       OP_REQUIRES_OK(context, Launched(LaunchRoiAlign(call, nullptr, winner)));
     }
+    std::vector<void*> gradients;
+    for (Tensor* output : outputs) gradients.push_back(output->data());
     OP_REQUIRES_OK(context, Launched(LaunchRoiAlignGrad(call, upstream->data(), winner, gradients.data())));
   }
 };

@@ -85,13 +85,32 @@ inline absl::Status ReadInputs(tensorflow::OpKernelContext* context, Inputs* inp
   return check_index("level", inputs->level);
 }
 
-inline absl::Status CheckUpstream(const tensorflow::Tensor& upstream, const Inputs& inputs,
-                                  const Attributes& attributes) {
-  const tensorflow::TensorShape expected(
-      {inputs.num_rois, attributes.output_height, attributes.output_width, inputs.channels});
-  if (upstream.shape() == expected) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("RoiAlignGrad: gradient must have shape ", expected.DebugString(),
-                                                 ", got ", upstream.shape().DebugString()));
+inline tensorflow::TensorShape PooledShape(const Inputs& inputs, const Attributes& attributes) {
+  return {inputs.num_rois, attributes.output_height, attributes.output_width, inputs.channels};
+}
+
+// Inputs of RoiAlign, and its output, not yet filled.
+inline absl::Status OpenForward(tensorflow::OpKernelContext* context, const Attributes& attributes, Inputs* inputs,
+                                tensorflow::Tensor** pooled) {
+  TF_RETURN_IF_ERROR(ReadInputs(context, inputs));
+  return context->allocate_output(0, PooledShape(*inputs, attributes), pooled);
+}
+
+// Inputs of RoiAlignGrad with the gradient that comes from above, and the gradients of the maps, not yet filled.
+inline absl::Status OpenGradient(tensorflow::OpKernelContext* context, const Attributes& attributes, Inputs* inputs,
+                                 const tensorflow::Tensor** upstream, std::vector<tensorflow::Tensor*>* gradients) {
+  TF_RETURN_IF_ERROR(ReadInputs(context, inputs));
+  TF_RETURN_IF_ERROR(context->input("gradient", upstream));
+  const tensorflow::TensorShape expected = PooledShape(*inputs, attributes);
+  if ((*upstream)->shape() != expected) {
+    return absl::InvalidArgumentError(absl::StrCat("RoiAlignGrad: gradient must have shape ", expected.DebugString(),
+                                                   ", got ", (*upstream)->shape().DebugString()));
+  }
+  gradients->resize(inputs->maps.size());
+  for (size_t i = 0; i < gradients->size(); ++i) {
+    TF_RETURN_IF_ERROR(context->allocate_output(i, inputs->maps[i].shape(), &(*gradients)[i]));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace mrcnn_keras
