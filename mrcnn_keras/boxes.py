@@ -89,24 +89,35 @@ def decode(deltas: tf.Tensor, anchors: tf.Tensor, weights: tuple[float, ...] = (
     return tf.stack([cx - half_w, cy - half_h, cx + half_w, cy + half_h], axis=-1)
 
 
-def clip(boxes: tf.Tensor, image_sizes: tf.Tensor) -> tf.Tensor:
-    """Cut boxes at their image's border.
+def clip(boxes: tf.Tensor, windows: tf.Tensor) -> tf.Tensor:
+    """Cut boxes at the border of their image.
 
     Args:
         boxes: (B, ..., 4) float32 xyxy.
-        image_sizes: (B, 2) float32 [height, width] in pixels.
+        windows: (B, 4) float32 xyxy, the part of the frame that may hold boxes.
 
     Returns:
-        (B, ..., 4) float32 with 0 <= x <= width and 0 <= y <= height.
+        (B, ..., 4) float32 inside the windows.
     """
-    limits = tf.gather(image_sizes, [1, 0, 1, 0], axis=1)
     middle = [1] * (boxes.shape.rank - 2)
-    limits = tf.reshape(limits, [-1, *middle, 4])
-    return tf.minimum(tf.maximum(boxes, 0.0), limits)
+    low = tf.reshape(tf.gather(windows, [0, 1, 0, 1], axis=1), [-1, *middle, 4])
+    high = tf.reshape(tf.gather(windows, [2, 3, 2, 3], axis=1), [-1, *middle, 4])
+    return tf.minimum(tf.maximum(boxes, low), high)
+
+
+def has_sides(boxes: tf.Tensor, least: float) -> tf.Tensor:
+    """Which boxes (..., 4) have both sides above zero and not under `least` pixels: (...) bool."""
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return tf.reduce_all((sides > 0) & (sides >= least), axis=-1)
 
 
 def fpn_level(
-    boxes: tf.Tensor, num_levels: int, canonical_size: float = 224.0, canonical_level: int = 4, min_level: int = 2
+    boxes: tf.Tensor,
+    num_levels: int,
+    canonical_size: float = 224.0,
+    canonical_level: int = 4,
+    min_level: int = 2,
+    rounding: str = "down",
 ) -> tf.Tensor:
     """Pyramid level from which each RoI takes its features (FPN, equation 1).
 
@@ -116,10 +127,13 @@ def fpn_level(
         canonical_size: side of the RoI, in pixels, that belongs on `canonical_level`.
         canonical_level: 4 in the paper (an ImageNet-sized object on P4).
         min_level: the level of index 0.
+        rounding: "down" as in the paper; "down+" with the small margin of torchvision, which moves a RoI just under a
+            level's size up; "nearest" as matterport does.
 
     Returns:
         (R,) int32 index into the list of levels, 0 for `min_level`.
     """
     scale = tf.sqrt(area(boxes)) / canonical_size
-    level = tf.floor(canonical_level + tf.math.log(scale + 1e-8) / math.log(2.0))
+    level = canonical_level + tf.math.log(scale + 1e-8) / math.log(2.0)
+    level = tf.round(level) if rounding == "nearest" else tf.floor(level + (1e-6 if rounding == "down+" else 0.0))
     return tf.cast(tf.clip_by_value(level, min_level, min_level + num_levels - 1), tf.int32) - min_level

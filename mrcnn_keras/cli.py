@@ -15,7 +15,9 @@ _COMMANDS = {
     "evaluate": "mrcnn_keras.commands.evaluate",
     "detect": "mrcnn_keras.commands.detect",
     "export": "mrcnn_keras.commands.export",
+    "convert": "mrcnn_keras.commands.convert",
     "presets": "mrcnn_keras.commands.presets",
+    "list-weights": "mrcnn_keras.commands.list_weights",
     "doctor": "mrcnn_keras.commands.doctor",
 }
 

@@ -1,12 +1,14 @@
 """MaskRCNNConfig: every setting of a model, one flat frozen dataclass, checked when it is made."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
 NORMS = ("none", "frozen", "batch", "sync_batch", "group")
 BLOCK_COUNTS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
 FPN_STRIDES = (4, 8, 16, 32, 64)
+STRIDES = {"fpn": FPN_STRIDES, "c4": (16,), "c5": (32,), "dc5": (16,)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,24 +25,43 @@ class MaskRCNNConfig:
         image_max_side: the longer side never exceeds this.
         train_min_sides: shorter sides to choose from at random in training; empty: `image_min_side`.
         size_divisor: images are padded to a multiple of this.
+        resize: the system whose way of resizing a photo for detection is followed: "detectron2" (Pillow), "torchvision"
+            or "matterport".
+        square_padding: the image lies in the middle of a black square of `image_max_side` (matterport), and not at the
+            top left with zeros after normalising.
         pixel_mean, pixel_std: RGB, on the 0..255 scale.
         backbone: "resnet50", "resnet101" or "resnet152"; `backbone_blocks` overrides its four block counts.
-        features: "fpn".
+        features: "fpn", or one level: "c4" (res5 is the head then), "c5", or "dc5" (res5 dilated, stride 16).
+        stem_pool: padding of the max-pool behind the stem, "symmetric" or "same" (matterport).
+        norm_bias: convolutions have a bias under their norm too (matterport, Keras' ImageNet ResNets).
         backbone_norm, fpn_norm, head_norm: one of "none", "frozen", "batch", "sync_batch", "group"; `head_norm` is
-            that of the convolutions in the box and mask heads.
+            that of the convolutions in the box and mask heads, `fc_norm` of the box head's fully connected layers.
         norm_momentum: share of the old value in the running statistics of "batch" and "sync_batch".
         stem_channels, res2_channels, num_groups, width_per_group: ResNet widths as Detectron2 names them.
         stride_in_1x1: the stride of a bottleneck sits in its first 1x1 convolution (MSRA) or in the 3x3.
         freeze_at: stages never trained: 0 none, 1 the stem, 2 the stem and res2, ... 5 all.
-        anchor_sizes: one side (or a tuple of them) for each of P2..P6; anchor_ratios: height / width.
+        anchor_sizes: one side (or a tuple of them) for each of P2..P6; with one level: all its sides.
+        anchor_ratios: height / width. anchor_rounding: torchvision's anchors, see `layers.anchors.Anchors`.
+        rpn_channels: of the RPN's convolutions, 0 for those of its features; rpn_convs: how many there are.
+        rpn_min_size: proposals with a shorter side are dropped, pixels; rpn_by_level: the best are chosen and overlaps
+            suppressed level by level.
+        rpn_delta_weights, box_delta_weights: of the box coders (1 / the standard deviations that others divide by).
+        box_inclusive: boxes are counted in whole pixels that belong to them (matterport), within the network only.
         rpn_batch_size, rpn_positive_fraction: anchors sampled an image and the most of them that are positive.
         roi_batch_size, roi_positive_fraction: the same for RoIs.
         rpn_iou_thresholds: below the first an anchor is background, from the second on it is an object.
         roi_iou_threshold: from this IoU on a RoI is an object.
         rpn_smooth_l1_beta, box_smooth_l1_beta: where smooth L1 turns from square to linear; 0 is plain L1.
-        roi_op: "align". roi_sampling_ratio: samples a bin and side, 0 adaptive. roi_aligned: half-pixel offset.
-        box_head: "2fc" or "4conv1fc". mask_head: "fcn" or "none".
+        roi_op: "align" or "crop_and_resize" (matterport). roi_level_rounding: how a RoI's level is rounded, see
+            `boxes.fpn_level`. roi_sampling_ratio: samples a bin and side, 0 adaptive. roi_aligned: half-pixel offset.
+        box_head: "2fc", "4conv1fc" or any such numbers, or, on "c4" features, "res5".
+        res5_stride: of the first block of that head.
+        mask_head: "fcn" or "none"; mask_head_convs: its 3x3 convolutions.
         mask_loss: "sigmoid". mask_class_agnostic: one mask for all classes. box_class_agnostic: the same for boxes.
+        num_keypoints: 0 for no keypoint head; keypoint_score: "softmax" or "logit", what a keypoint's score is.
+        best_class_only: a proposal gives at most one detection (matterport). detection_min_size: detections with a
+            shorter side are dropped, pixels.
+        mask_paste: "exact" (Detectron2) or "padded" (torchvision), how a mask is put into the image.
         gt_mask_size: side of the crop in which ground-truth masks are carried.
         batch_size: images a step, all replicas together; `base_learning_rate` is for 16 images and scales with it.
         learning_rate_drops: fractions of the run at which the rate is divided by 10.
@@ -58,6 +79,8 @@ class MaskRCNNConfig:
     image_max_side: int = 1333
     train_min_sides: tuple[int, ...] = ()
     size_divisor: int = 32
+    resize: str = "detectron2"
+    square_padding: bool = False
     pixel_mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     pixel_std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     # the backbone
@@ -68,6 +91,8 @@ class MaskRCNNConfig:
     norm_momentum: float = 0.9
     norm_epsilon: float = 1e-5
     norm_groups: int = 32
+    norm_bias: bool = False
+    stem_pool: str = "symmetric"
     stem_channels: int = 64
     res2_channels: int = 256
     num_groups: int = 1
@@ -79,11 +104,18 @@ class MaskRCNNConfig:
     # the region proposal network
     anchor_sizes: tuple = (32, 64, 128, 256, 512)
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    anchor_rounding: bool = False
+    rpn_channels: int = 0
+    rpn_convs: int = 1
     rpn_pre_nms_topk_train: int = 2000
     rpn_pre_nms_topk_test: int = 1000
     rpn_post_nms_topk_train: int = 1000
     rpn_post_nms_topk_test: int = 1000
     rpn_nms_threshold: float = 0.7
+    rpn_min_size: float = 0.0
+    rpn_by_level: bool = True
+    rpn_delta_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    box_inclusive: bool = False
     rpn_batch_size: int = 256
     rpn_positive_fraction: float = 0.5
     rpn_iou_thresholds: tuple[float, float] = (0.3, 0.7)
@@ -96,10 +128,14 @@ class MaskRCNNConfig:
     roi_sampling_ratio: int = 2
     roi_aligned: bool = True
     roi_canonical_size: float = 224.0
+    roi_level_rounding: str = "down"
     # heads
     head_norm: str = "none"
+    fc_norm: str = "none"
     box_head: str = "2fc"
     box_head_dim: int = 1024
+    box_head_conv_dim: int = 256
+    res5_stride: int = 2
     box_pool_size: int = 7
     box_class_agnostic: bool = False
     box_delta_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
@@ -108,12 +144,20 @@ class MaskRCNNConfig:
     mask_loss: str = "sigmoid"
     mask_class_agnostic: bool = False
     mask_head_dim: int = 256
+    mask_head_convs: int = 4
     mask_pool_size: int = 14
+    mask_paste: str = "exact"
     num_keypoints: int = 0
+    keypoint_head_dim: int = 512
+    keypoint_head_convs: int = 8
+    keypoint_pool_size: int = 14
+    keypoint_score: str = "softmax"
     # detections
     score_threshold: float = 0.05
     nms_threshold: float = 0.5
     max_detections: int = 100
+    detection_min_size: float = 0.0
+    best_class_only: bool = False
     # training
     gt_mask_size: int = 112
     batch_size: int = 16
@@ -146,8 +190,20 @@ class MaskRCNNConfig:
         return self.backbone_blocks or BLOCK_COUNTS[self.backbone]
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Pixels from one cell of the features to the next, for each level."""
+        return STRIDES[self.features]
+
+    @property
+    def box_head_layers(self) -> tuple[int, int]:
+        """Convolutions and fully connected layers of the box head; of "res5", none."""
+        return _head_layers(self.box_head) or (0, 0)
+
+    @property
     def anchor_sizes_by_level(self) -> tuple[tuple[float, ...], ...]:
-        """`anchor_sizes` as one tuple of sides for each pyramid level."""
+        """`anchor_sizes` as one tuple of sides for each level of the features."""
+        if len(self.strides) == 1 and not any(isinstance(s, tuple) for s in self.anchor_sizes):
+            return (self.anchor_sizes,)
         return tuple(s if isinstance(s, tuple) else (s,) for s in self.anchor_sizes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -186,34 +242,49 @@ def _as_tuple(value: Sequence) -> tuple:
 def _check_choices(config: MaskRCNNConfig) -> None:
     choices = {
         "backbone": tuple(BLOCK_COUNTS),
-        "features": ("fpn",),
+        "features": tuple(STRIDES),
+        "stem_pool": ("symmetric", "same"),
+        "resize": ("detectron2", "torchvision", "matterport"),
         "backbone_norm": NORMS,
         "fpn_norm": NORMS,
         "head_norm": NORMS,
-        "roi_op": ("align",),
-        "box_head": ("2fc", "4conv1fc"),
+        "fc_norm": NORMS,
+        "roi_op": ("align", "crop_and_resize"),
+        "roi_level_rounding": ("down", "down+", "nearest"),
         "mask_head": ("fcn", "none"),
         "mask_loss": ("sigmoid",),
-        "num_keypoints": (0,),
+        "mask_paste": ("exact", "padded"),
+        "keypoint_score": ("softmax", "logit"),
         "freeze_at": tuple(range(6)),
     }
     for name, allowed in choices.items():
         value = getattr(config, name)
         if value not in allowed:
             raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
+    if config.box_head != "res5" and _head_layers(config.box_head) is None:
+        raise ValueError(f"box_head={config.box_head!r}: expected '2fc', '4conv1fc' or such, or 'res5'")
+    if config.box_head == "res5" and config.features != "c4":
+        raise ValueError(f"box_head='res5' needs features='c4', not {config.features!r}")
+
+
+def _head_layers(name: str) -> tuple[int, int] | None:
+    found = re.fullmatch(r"(?:([1-9])conv)?([1-9])fc", name)
+    return found and (int(found[1] or 0), int(found[2]))
 
 
 def _check_ranges(config: MaskRCNNConfig) -> None:
     at_least_one = (
         "num_classes image_min_side image_max_side size_divisor stem_channels res2_channels num_groups "
         "width_per_group fpn_channels norm_groups rpn_pre_nms_topk_train rpn_pre_nms_topk_test "
-        "rpn_post_nms_topk_train rpn_post_nms_topk_test rpn_batch_size roi_batch_size box_head_dim box_pool_size "
-        "mask_head_dim mask_pool_size max_detections gt_mask_size batch_size"
+        "rpn_post_nms_topk_train rpn_post_nms_topk_test rpn_batch_size rpn_convs roi_batch_size box_head_dim "
+        "box_head_conv_dim box_pool_size res5_stride mask_head_dim mask_pool_size keypoint_head_dim "
+        "keypoint_pool_size max_detections gt_mask_size batch_size"
     ).split()
-    for name in at_least_one:
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: expected a whole number from 1 up")
+    from_zero = "rpn_channels mask_head_convs num_keypoints keypoint_head_convs".split()
+    for name in (*at_least_one, *from_zero):
+        value, least = getattr(config, name), 0 if name in from_zero else 1
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}={value!r}: expected a whole number from {least} up")
     fractions = (
         "rpn_nms_threshold rpn_positive_fraction roi_positive_fraction roi_iou_threshold score_threshold "
         "nms_threshold norm_momentum momentum"
@@ -223,7 +294,7 @@ def _check_ranges(config: MaskRCNNConfig) -> None:
             raise ValueError(f"{name}={getattr(config, name)!r}: expected a number in [0, 1]")
     not_negative = (
         "rpn_smooth_l1_beta box_smooth_l1_beta roi_sampling_ratio base_learning_rate warmup_steps weight_decay "
-        "gradient_clip_norm norm_epsilon seed"
+        "gradient_clip_norm norm_epsilon rpn_min_size detection_min_size seed"
     ).split()
     for name in not_negative:
         if not getattr(config, name) >= 0:
@@ -235,9 +306,11 @@ def _check_shapes(config: MaskRCNNConfig) -> None:
         raise ValueError(f"{len(config.class_names)} class_names given for num_classes={config.num_classes}")
     if config.backbone_blocks and len(config.backbone_blocks) != 4:
         raise ValueError(f"backbone_blocks={config.backbone_blocks}: expected four counts, for res2..res5")
-    if len(config.anchor_sizes) != len(FPN_STRIDES):
-        raise ValueError(f"anchor_sizes={config.anchor_sizes}: expected {len(FPN_STRIDES)}, one for each of P2..P6")
-    if config.size_divisor % 32:
+    if len(config.anchor_sizes_by_level) != len(config.strides):
+        raise ValueError(f"anchor_sizes={config.anchor_sizes}: expected {len(config.strides)}, one for each level")
+    if len({len(sizes) for sizes in config.anchor_sizes_by_level}) != 1:
+        raise ValueError(f"anchor_sizes={config.anchor_sizes}: expected as many sides for every level")
+    if config.features == "fpn" and config.size_divisor % 32:
         raise ValueError(f"size_divisor={config.size_divisor}: a feature pyramid needs a multiple of 32")
     if config.image_max_side < config.image_min_side:
         raise ValueError(f"image_max_side={config.image_max_side} is under image_min_side={config.image_min_side}")

@@ -121,3 +121,40 @@ def mask_loss(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> tf.Ten
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
     per_roi = tf.reduce_mean(losses, axis=[1, 2])
     return tf.math.divide_no_nan(masked_sum(per_roi, valid), tf.reduce_sum(tf.cast(valid, tf.float32)))
+
+
+def keypoint_targets(gt_keypoints: tf.Tensor, rois: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The one cell of each RoI's map in which a keypoint lies (section 5: a one-hot m x m mask).
+
+    Args:
+        gt_keypoints: (R, J, 3) float32 x, y in pixels and visibility; 0 is not labelled.
+        rois: (R, 4) float32 xyxy.
+        size: m, cells on a side.
+
+    Returns:
+        cell (R, J) int32 in 0..m * m - 1, row by row, and valid (R, J) bool: labelled and inside the RoI.
+    """
+    xy = gt_keypoints[..., :2]
+    start, end = rois[:, None, :2], rois[:, None, 2:]
+    place = tf.floor((xy - start) * tf.math.divide_no_nan(float(size), end - start))
+    place = tf.cast(tf.where(xy == end, size - 1.0, place), tf.int32)  # the right and bottom edges belong to the RoI
+    inside = tf.reduce_all((place >= 0) & (place < size) & (end > start), axis=-1)
+    valid = inside & (gt_keypoints[..., 2] > 0)
+    return tf.where(valid, place[..., 1] * size + place[..., 0], 0), valid
+
+
+def keypoint_loss(logits: tf.Tensor, cell: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy over the cells of each map, averaged over the visible keypoints of all RoIs.
+
+    Args:
+        logits: (R, M, M, J) float32.
+        cell: (R, J) int32 of `keypoint_targets`.
+        valid: (R, J) bool.
+
+    Returns:
+        () float32, 0 where no keypoint is visible.
+    """
+    count = logits.shape[3]
+    maps = tf.reshape(tf.transpose(logits, [0, 3, 1, 2]), [-1, count, logits.shape[1] * logits.shape[2]])
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(cell, maps)
+    return tf.math.divide_no_nan(masked_sum(losses, valid), tf.reduce_sum(tf.cast(valid, tf.float32)))

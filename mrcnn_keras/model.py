@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from .config import MaskRCNNConfig, make_config
 from .data.dataset import Dataset
-from .data.pipeline import training_batches
 from .data.tfdata import users_error
 from .inference.detections import Detections
 from .inference.postprocess import to_detections
 from .inference.preprocess import prepare_images
 from .network import build_graphs
 from .presets import preset_config
+from .training.feed import check_dataset, training_feed, validation_feed
 from .training.finite import assert_finite, explain
 from .training.optimizer import SGD
 from .training.progress import TrainingProgress
@@ -47,6 +47,7 @@ class MaskRCNN(keras.Model):
         self.loss_trackers = {key: keras.metrics.Mean(name=key) for key in ("loss", *graphs.losses)}
         self._default_schedule = False
         self._detect_function = None
+        self.load_report = None
 
     @classmethod
     def from_preset(cls, preset: str, weights: str | None = None, **overrides: Any) -> "MaskRCNN":
@@ -54,18 +55,54 @@ class MaskRCNN(keras.Model):
 
         Args:
             preset: a name of `mrcnn_keras.presets.PRESETS`.
-            weights: None for random weights, or the path of a `.keras` or `.weights.h5` file of the same architecture.
+            weights: None for random weights; "imagenet" for a ResNet trained on ImageNet; "coco" for the public model
+                of this preset; a checkpoint's path or id (see `from_pretrained`) for as much of it as fits; or the
+                path of a `.keras` or `.weights.h5` file of the same architecture.
             **overrides: config fields.
 
         Raises:
-            ValueError: no such preset or field.
+            ValueError: no such preset, field or weights.
         """
-        model = cls(preset_config(preset, **overrides))
-        if weights is not None:
-            if not os.path.exists(weights):
-                raise ValueError(f"weights={weights!r}: expected None or the path of a .keras or .weights.h5 file")
-            model.load_weights(weights)
-        return model
+        config = preset_config(preset, **overrides)
+        if weights is None:
+            return cls(config)
+        from .weights.loading import from_preset
+
+        return from_preset(cls, preset, config, weights, overrides)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_id: str | os.PathLike,
+        *,
+        class_map: Any = None,
+        source_class_names: Any = None,
+        strict: bool = True,
+        **overrides: Any,
+    ) -> "MaskRCNN":
+        """A model from a checkpoint of Detectron2, torchvision or matterport, with the architecture read off it.
+
+        Nothing in the file is run. What the file does not say (pixel statistics, thresholds, how the system resizes)
+        follows the system's own rules; any config field given by keyword wins. With `num_classes` or other fields that
+        change shapes, what fits is copied and the rest is fresh; `model.load_report` says what and why. A file that
+        holds a bare ResNet becomes a Mask R-CNN with an FPN around it.
+
+        Args:
+            path_or_id: a `.pkl`, `.pth`, `.h5` or `.safetensors` file, a `.keras` file of this package, or an id that
+                `mrcnn-keras list-weights` prints.
+            class_map: class of the new model -> class of the checkpoint whose weights it takes; or "names" for every
+                class that both have. Needs `class_names`.
+            source_class_names: names of the checkpoint's classes, where they are not known.
+            strict: whether tensors that have no place in the model are an error.
+            **overrides: config fields.
+
+        Raises:
+            ValueError: no such file or id, a field out of range, a file that is damaged or of a system or architecture
+                that is not supported; the message says which.
+        """
+        from .weights.loading import from_pretrained
+
+        return from_pretrained(cls, path_or_id, class_map, source_class_names, strict, overrides)
 
     # ---- training ----
 
@@ -180,15 +217,15 @@ class MaskRCNN(keras.Model):
         batch_size = batch_size or self.config.batch_size
         name_of_image = str
         if isinstance(train, Dataset):
-            self._check_dataset(train)
+            check_dataset(train, self.config)
             if not self.config.class_names:
                 self.config = self.config.replace(class_names=tuple(train.class_names))
             name_of_image = train.image_name
             steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
-            train = self._training_batches(train, batch_size, workers)
+            train = training_feed(train, self.config, batch_size, workers, int(self.optimizer.iterations))
         if isinstance(validation_data, Dataset):
-            self._check_dataset(validation_data)
-            validation_data = self._validation_batches(validation_data, batch_size, workers)
+            check_dataset(validation_data, self.config)
+            validation_data = validation_feed(validation_data, self.config, batch_size, workers)
         self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs)
         if verbose == "auto" and sys.stdout.isatty() and isinstance(callbacks, (list, tuple, type(None))):
             verbose, callbacks = 0, [*(callbacks or ()), TrainingProgress()]
@@ -217,46 +254,6 @@ class MaskRCNN(keras.Model):
             # Outside the traced step: variables made inside it would have it traced twice.
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
-
-    def _check_dataset(self, dataset: Dataset) -> None:
-        if len(dataset) == 0:
-            raise ValueError("the dataset has no images")
-        given = len(dataset.class_names)
-        if given != self.config.num_classes:
-            raise ValueError(
-                f"the dataset has {given} classes ({', '.join(dataset.class_names[:5])}{', ...' if given > 5 else ''})"
-                f" and the model {self.config.num_classes}; make the model with num_classes={given}"
-            )
-
-    def _batches(self, dataset: Dataset, batch_size: int, workers: int, **options) -> tf.data.Dataset:
-        c = self.config
-        has_masks = c.mask_head != "none"
-        batches = training_batches(
-            dataset,
-            batch_size=batch_size,
-            max_side=c.image_max_side,
-            size_divisor=c.size_divisor,
-            mask_size=c.gt_mask_size if has_masks else 0,
-            workers=workers,
-            **options,
-        )
-        return batches if has_masks else batches.map(_without_masks)
-
-    def _training_batches(self, dataset: Dataset, batch_size: int, workers: int) -> tf.data.Dataset:
-        c = self.config
-        return self._batches(
-            dataset,
-            batch_size,
-            workers,
-            min_side=c.train_min_sides or c.image_min_side,
-            flip=c.flip,
-            seed=c.seed,
-            start_step=int(self.optimizer.iterations),
-        )
-
-    def _validation_batches(self, dataset: Dataset, batch_size: int, workers: int) -> tf.data.Dataset:
-        options = {"flip": False, "shuffle": False, "repeat": False, "drop_remainder": False}
-        return self._batches(dataset, batch_size, workers, min_side=self.config.image_min_side, **options)
 
     # ---- inference ----
 
@@ -290,14 +287,18 @@ class MaskRCNN(keras.Model):
         found = []
         for start in range(0, len(images), batch_size):
             chunk = images[start : start + batch_size]
-            batch, sizes = prepare_images(chunk, c.image_min_side, c.image_max_side, c.size_divisor)
+            batch, sizes = prepare_images(
+                chunk, c.image_min_side, c.image_max_side, c.size_divisor, c.resize, c.square_padding
+            )
             outputs = self._detect_function(batch["images"], batch["image_sizes"])
-            options = {"masks": masks, "score_threshold": score_threshold, "images": chunk}
+            options = {"masks": masks, "score_threshold": score_threshold, "images": chunk, "mask_paste": c.mask_paste}
+            options |= {"square_side": c.image_max_side * c.square_padding, "inclusive": c.box_inclusive}
             found += to_detections(outputs, batch["image_sizes"], sizes, c.names, **options)
         return found
 
     def _make_detect_function(self):
-        signature = [tf.TensorSpec([None, None, None, 3], tf.uint8), tf.TensorSpec([None, 2], tf.float32)]
+        pixels = tf.float32 if self.config.resize == "torchvision" else tf.uint8
+        signature = [tf.TensorSpec([None, None, None, 3], pixels), tf.TensorSpec([None, 2], tf.float32)]
 
         @tf.function(input_signature=signature, autograph=False)
         def run(images, image_sizes):
@@ -341,7 +342,3 @@ def _split(data: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]
     images = inputs["images"]
     image_index = inputs.pop("image_index", None)
     return inputs, tf.range(tf.shape(images)[0]) if image_index is None else image_index
-
-
-def _without_masks(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    return {name: value for name, value in batch.items() if name != "gt_masks"}

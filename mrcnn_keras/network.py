@@ -9,17 +9,21 @@ import keras
 
 from .backbones.fpn import FPN
 from .backbones.resnet import ResNet
-from .config import FPN_STRIDES, MaskRCNNConfig
+from .config import MaskRCNNConfig
 from .heads.box import BoxHead
+from .heads.keypoint import KeypointHead
 from .heads.mask import MaskHead
+from .heads.res5 import Res5Head
 from .heads.rpn import RPNHead
 from .layers.anchors import Anchors
 from .layers.detection import DetectionLayer, FlattenBoxes, FoundRows, MaskProbabilities
+from .layers.keypoints import KeypointDecoder
 from .layers.normalize import NormalizeImages
 from .layers.proposal import ProposalLayer
 from .layers.roi_align import RoIAlignLayer
 from .layers.roi_sampler import PositiveRois, RoISampler
-from .layers.training_losses import BoxLoss, MaskLoss, RPNLoss
+from .layers.training_losses import BoxLoss, KeypointLoss, MaskLoss, RPNLoss
+from .layers.windows import ContinuousBoxes, ImageWindows, InclusiveBoxes
 
 ROI_LEVELS = 4  # RoIs take their features from P2..P5; P6 is for proposals only (FPN, section 4.1)
 
@@ -39,9 +43,9 @@ def build_graphs(config: MaskRCNNConfig) -> Graphs:
 
     Inference inputs: `images` (B, H, W, 3) RGB 0..255, padded at the right and bottom; `image_sizes` (B, 2) float32
     [height, width] of the part that is no padding. Outputs: `boxes` (B, D, 4), `scores` (B, D), `class_ids` (B, D)
-    with -1 for padding and, with a mask head, `mask_probs` (B, D, M, M).
-    Training adds `gt_boxes` (B, G, 4), `gt_class_ids` (B, G), -1 padding, and `gt_masks` (B, G, S, S) uint8; the
-    results are scalar losses.
+    with -1 for padding, with a mask head `mask_probs` (B, D, M, M) and with a keypoint head `keypoints` (B, D, J, 3).
+    Training adds `gt_boxes` (B, G, 4), `gt_class_ids` (B, G), -1 padding, and for the heads there are `gt_masks`
+    (B, G, S, S) uint8 and `gt_keypoints` (B, G, J, 3); the results are scalar losses.
 
     Weights are drawn from `config.seed`; Python's own random state is left as it was.
     """
@@ -63,48 +67,84 @@ def _seeded(seed: int) -> Iterator[None]:
 class _GraphBuilder:
     def __init__(self, config: MaskRCNNConfig):
         self.config = c = config
-        self.has_masks = c.mask_head != "none"
-        self.norm = {"norm_momentum": c.norm_momentum, "norm_epsilon": c.norm_epsilon, "norm_groups": c.norm_groups}
-        self.normalize = NormalizeImages(c.pixel_mean, c.pixel_std, name="normalize")
+        self.norm = {
+            "norm_momentum": c.norm_momentum,
+            "norm_epsilon": c.norm_epsilon,
+            "norm_groups": c.norm_groups,
+            "norm_bias": c.norm_bias,
+        }
+        self.normalize = NormalizeImages(c.pixel_mean, c.pixel_std, not c.square_padding, name="normalize")
+        self.windows = ImageWindows(c.square_padding, c.box_inclusive, name="windows")
+        stages = c.block_counts[: 3 if c.features == "c4" else 4]
         self.backbone = ResNet(
-            c.block_counts, c.stem_channels, c.res2_channels, c.num_groups, c.width_per_group, c.stride_in_1x1,
-            c.freeze_at, norm=c.backbone_norm, name="backbone", **self.norm,
+            stages, c.stem_channels, c.res2_channels, c.num_groups, c.width_per_group, c.stride_in_1x1,
+            c.freeze_at, 2 if c.features == "dc5" else 1, c.stem_pool, norm=c.backbone_norm, name="backbone",
+            **self.norm,
         )  # fmt: skip
-        self.fpn = FPN(c.fpn_channels, norm=c.fpn_norm, name="fpn", **self.norm)
-        self.anchors = Anchors(c.anchor_sizes_by_level, c.anchor_ratios, FPN_STRIDES, name="anchors")
+        self.fpn = FPN(c.fpn_channels, norm=c.fpn_norm, name="fpn", **self.norm) if c.features == "fpn" else None
+        self.anchors = Anchors(c.anchor_sizes_by_level, c.anchor_ratios, c.strides, c.anchor_rounding, name="anchors")
         num_anchors = len(c.anchor_ratios) * len(c.anchor_sizes_by_level[0])
-        self.rpn_head = RPNHead(c.fpn_channels, num_anchors, name="rpn_head")
+        channels = c.fpn_channels if self.fpn else c.res2_channels * 2 ** (len(stages) - 1)
+        self.rpn_head = RPNHead(c.rpn_channels or channels, num_anchors, c.rpn_convs, name="rpn_head")
+        self._make_heads()
+
+    def _make_heads(self) -> None:
+        c = self.config
+        self.res5 = self._res5_head() if c.box_head == "res5" else None
         self.box_align = self._roi_align(c.box_pool_size, "box_roi_align")
         self.box_head = self._box_head()
-        if self.has_masks:
-            self.mask_align = self._roi_align(c.mask_pool_size, "mask_roi_align")
+        self.mask_head = self.keypoint_head = None
+        if c.mask_head != "none":
+            self.mask_align = self._roi_align(c.box_pool_size if self.res5 else c.mask_pool_size, "mask_roi_align")
             self.mask_head = MaskHead(
-                c.num_classes, c.mask_head_dim, class_agnostic=c.mask_class_agnostic, norm=c.head_norm,
+                c.num_classes, c.mask_head_dim, c.mask_head_convs, c.mask_class_agnostic, norm=c.head_norm,
                 name="mask_head", **self.norm,
             )  # fmt: skip
+        if c.num_keypoints:
+            self.keypoint_align = self._roi_align(c.keypoint_pool_size, "keypoint_roi_align")
+            self.keypoint_head = KeypointHead(
+                c.num_keypoints, c.keypoint_head_dim, c.keypoint_head_convs, name="keypoint_head"
+            )
 
     def _roi_align(self, size: int, name: str) -> RoIAlignLayer:
         c = self.config
-        strides = FPN_STRIDES[:ROI_LEVELS]
-        return RoIAlignLayer(size, strides, c.roi_sampling_ratio, c.roi_aligned, c.roi_canonical_size, name=name)
+        return RoIAlignLayer(
+            size, c.strides[:ROI_LEVELS], c.roi_sampling_ratio, c.roi_aligned, c.roi_canonical_size, c.roi_op,
+            c.roi_level_rounding, name=name,
+        )  # fmt: skip
+
+    def _res5_head(self) -> Res5Head:
+        c = self.config
+        head = Res5Head(
+            c.block_counts[3], c.res2_channels, c.num_groups, c.width_per_group, c.stride_in_1x1, c.res5_stride,
+            norm=c.backbone_norm, name="res5_head", **self.norm,
+        )  # fmt: skip
+        head.trainable = c.freeze_at < 5
+        return head
 
     def _box_head(self) -> BoxHead:
         c = self.config
-        num_convs, num_fcs = {"2fc": (0, 2), "4conv1fc": (4, 1)}[c.box_head]
+        num_convs, num_fcs = c.box_head_layers
         return BoxHead(
-            c.num_classes, num_convs, c.fpn_channels, num_fcs, c.box_head_dim, c.box_class_agnostic, c.head_norm,
-            name="box_head", **self.norm,
+            c.num_classes, num_convs, c.box_head_conv_dim, num_fcs, c.box_head_dim, c.box_class_agnostic, c.fc_norm,
+            "mean" if c.box_head == "res5" else "flatten", norm=c.head_norm, name="box_head", **self.norm,
         )  # fmt: skip
 
     def build(self) -> Graphs:
-        images = keras.Input((None, None, 3), name="images", dtype="float32")
+        self.images = images = keras.Input((None, None, 3), name="images", dtype="float32")
         image_sizes = keras.Input((2,), name="image_sizes", dtype="float32")
         inputs = {"images": images, "image_sizes": image_sizes}
-        features = self.fpn(self.backbone(self.normalize(images, image_sizes)))
-        rpn = (*self.rpn_head(features), self.anchors(features))
-        outputs = self._inference(features[:ROI_LEVELS], rpn, image_sizes)
+        features = self.backbone(self.normalize(images, image_sizes))
+        features = self.fpn(features) if self.fpn else features[-1:]
+        anchors = self.anchors(features, images)
+        if self.config.box_inclusive:
+            inclusive = InclusiveBoxes(name="inclusive_anchors")
+            anchors = [inclusive(level) for level in anchors]
+        rpn = (*self.rpn_head(features), anchors)
+        windows = self.windows(images, image_sizes)
+        outputs = self._inference(features[:ROI_LEVELS], rpn, windows)
         ground_truth = self._ground_truth()
-        losses = self._training(features[:ROI_LEVELS], rpn, image_sizes, ground_truth)
+        losses = self._training(features[:ROI_LEVELS], rpn, windows, ground_truth)
         return Graphs(inputs, outputs, {**inputs, **ground_truth}, losses)
 
     def _ground_truth(self) -> dict[str, keras.KerasTensor]:
@@ -113,46 +153,72 @@ class _GraphBuilder:
             "gt_boxes": keras.Input((None, 4), name="gt_boxes", dtype="float32"),
             "gt_class_ids": keras.Input((None,), name="gt_class_ids", dtype="int32"),
         }
-        if self.has_masks:
+        if self.mask_head:
             inputs["gt_masks"] = keras.Input((None, side, side), name="gt_masks", dtype="uint8")
+        if self.keypoint_head:
+            shape = (None, self.config.num_keypoints, 3)
+            inputs["gt_keypoints"] = keras.Input(shape, name="gt_keypoints", dtype="float32")
         return inputs
 
-    def _proposals(self, rpn, image_sizes, mode: str):
+    def _proposals(self, rpn, windows, mode: str):
         c = self.config
         before, after = getattr(c, f"rpn_pre_nms_topk_{mode}"), getattr(c, f"rpn_post_nms_topk_{mode}")
-        return ProposalLayer(before, after, c.rpn_nms_threshold, name=f"proposals_{mode}")(*rpn, image_sizes)[0]
+        layer = ProposalLayer(
+            before, after, c.rpn_nms_threshold, c.rpn_min_size, c.rpn_delta_weights, c.rpn_by_level,
+            name=f"proposals_{mode}",
+        )  # fmt: skip
+        return layer(*rpn, windows[0])[0]
 
-    def _inference(self, features, rpn, image_sizes) -> dict[str, keras.KerasTensor]:
+    def _roi_features(self, align: RoIAlignLayer, features, rois, image_index):
+        pooled = align(features, rois, image_index, self.images)
+        return self.res5(pooled) if self.res5 else pooled
+
+    def _inference(self, features, rpn, windows) -> dict[str, keras.KerasTensor]:
         c = self.config
-        proposals = self._proposals(rpn, image_sizes, "test")
+        proposals = self._proposals(rpn, windows, "test")
         rois, image_index = FlattenBoxes(name="flatten_proposals")(proposals)
-        class_logits, box_deltas = self.box_head(self.box_align(features, rois, image_index))
+        class_logits, box_deltas = self.box_head(self._roi_features(self.box_align, features, rois, image_index))
         detect = DetectionLayer(
             c.num_classes, c.score_threshold, c.nms_threshold, c.max_detections, c.box_delta_weights,
-            c.box_class_agnostic, name="detections",
+            c.box_class_agnostic, c.detection_min_size, c.best_class_only, name="detections",
         )  # fmt: skip
-        boxes, scores, class_ids = detect(class_logits, box_deltas, proposals, image_sizes)
+        boxes, scores, class_ids = detect(class_logits, box_deltas, proposals, windows[1])
         outputs = {"boxes": boxes, "scores": scores, "class_ids": class_ids}
-        if self.has_masks:
-            rois, image_index, classes, row = FoundRows(name="found_rows")(boxes, class_ids)
-            logits = self.mask_head(self.mask_align(features, rois, image_index), classes)
-            outputs["mask_probs"] = MaskProbabilities(name="mask_probs")(logits, row, classes, class_ids)
+        if self.mask_head or self.keypoint_head:
+            outputs.update(self._found(features, boxes, class_ids))
+        if c.box_inclusive:
+            outputs["boxes"] = ContinuousBoxes(name="continuous_boxes")(boxes, class_ids)
         return outputs
 
-    def _training(self, features, rpn, image_sizes, gt) -> dict[str, keras.KerasTensor]:
+    def _found(self, features, boxes, class_ids) -> dict[str, keras.KerasTensor]:
+        """Masks and keypoints of the detections."""
+        outputs = {}
+        rois, image_index, classes, row = FoundRows(name="found_rows")(boxes, class_ids)
+        if self.mask_head:
+            logits = self.mask_head(self._roi_features(self.mask_align, features, rois, image_index), classes)
+            outputs["mask_probs"] = MaskProbabilities(name="mask_probs")(logits, row, classes, class_ids)
+        if self.keypoint_head:
+            logits = self.keypoint_head(self._roi_features(self.keypoint_align, features, rois, image_index))
+            decode = KeypointDecoder(self.config.keypoint_score, name="keypoints")
+            outputs["keypoints"] = decode(logits, rois, row, classes, class_ids)
+        return outputs
+
+    def _training(self, features, rpn, windows, gt) -> dict[str, keras.KerasTensor]:
         c = self.config
         gt_boxes, gt_class_ids = gt["gt_boxes"], gt["gt_class_ids"]
+        if c.box_inclusive:
+            gt_boxes = InclusiveBoxes(name="inclusive_boxes")(gt_boxes)
         rpn_loss = RPNLoss(
-            c.rpn_batch_size, c.rpn_positive_fraction, c.rpn_iou_thresholds, c.rpn_smooth_l1_beta, c.seed,
-            name="rpn_loss",
+            c.rpn_batch_size, c.rpn_positive_fraction, c.rpn_iou_thresholds, c.rpn_smooth_l1_beta,
+            c.rpn_delta_weights, c.seed, name="rpn_loss",
         )  # fmt: skip
         rpn_class, rpn_box = rpn_loss(*rpn, gt_boxes, gt_class_ids)
         sampler = RoISampler(
             c.roi_batch_size, c.roi_positive_fraction, c.roi_iou_threshold, c.num_classes, c.seed + 1,
             name="roi_sampler",
         )  # fmt: skip
-        sampled = sampler(self._proposals(rpn, image_sizes, "train"), gt_boxes, gt_class_ids)
-        predicted = self.box_head(self.box_align(features, *sampled[:2]))
+        sampled = sampler(self._proposals(rpn, windows, "train"), gt_boxes, gt_class_ids)
+        predicted = self.box_head(self._roi_features(self.box_align, features, *sampled[:2]))
         box_loss = BoxLoss(c.num_classes, c.box_delta_weights, c.box_smooth_l1_beta, name="box_loss")
         class_loss, box_loss = box_loss(*predicted, *sampled, gt_boxes)
         losses = {
@@ -161,8 +227,17 @@ class _GraphBuilder:
             "class_loss": class_loss,
             "box_loss": box_loss,
         }
-        if self.has_masks:
+        if self.mask_head or self.keypoint_head:
             objects = PositiveRois(c.num_classes, name="positive_rois")(*sampled)
-            logits = self.mask_head(self.mask_align(features, *objects[:2]), objects[2])
+            losses.update(self._object_losses(features, objects, gt_boxes, gt))
+        return losses
+
+    def _object_losses(self, features, objects, gt_boxes, gt) -> dict[str, keras.KerasTensor]:
+        losses = {}
+        if self.mask_head:
+            logits = self.mask_head(self._roi_features(self.mask_align, features, *objects[:2]), objects[2])
             losses["mask_loss"] = MaskLoss(name="mask_loss")(logits, *objects, gt_boxes, gt["gt_masks"])
+        if self.keypoint_head:
+            logits = self.keypoint_head(self._roi_features(self.keypoint_align, features, *objects[:2]))
+            losses["keypoint_loss"] = KeypointLoss(name="keypoint_loss")(logits, *objects, gt["gt_keypoints"])
         return losses

@@ -117,7 +117,7 @@ def draw(model, dataset, path: pathlib.Path, count: int = 8) -> None:
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser)
-    parser.add_argument("--model", type=options.file, required=True, metavar="M", help="a .keras file")
+    parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
     parser.add_argument("--all", action="store_true", help="all photos of the folder, not only those for validation")
     options.add_settings(parser)
 

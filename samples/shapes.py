@@ -64,7 +64,7 @@ def train(args: argparse.Namespace) -> int:
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=options.file, required=True, metavar="M", help="a .keras file")
+    parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
     parser.add_argument("--images", type=options.positive, default=500, metavar="N", help="drawn images (500)")
     options.add_settings(parser)
 

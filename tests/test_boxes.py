@@ -45,7 +45,7 @@ def test_decode_limits_growth():
 
 def test_clip_uses_each_image_its_own_size():
     boxes = tf.constant([[[-5.0, -5, 50, 50]], [[-5, -5, 50, 50]]])
-    clipped = box_ops.clip(boxes, tf.constant([[20.0, 30.0], [100.0, 100.0]]))
+    clipped = box_ops.clip(boxes, tf.constant([[0.0, 0.0, 30.0, 20.0], [0.0, 0.0, 100.0, 100.0]]))
     np.testing.assert_array_equal(clipped, [[[0, 0, 30, 20]], [[0, 0, 50, 50]]])
 
 

@@ -8,7 +8,8 @@ from mrcnn_keras.presets import PRESETS, preset_config
 
 
 def test_dictionary_round_trip_through_json():
-    config = MaskRCNNConfig(num_classes=3, class_names=("a", "b", "c"), anchor_sizes=((8, 16), (32,), 64, 128, 256))
+    sizes = ((8, 12), (16, 24), (32, 48), (64, 96), (128, 256))
+    config = MaskRCNNConfig(num_classes=3, class_names=("a", "b", "c"), anchor_sizes=sizes)
     assert make_config(json.loads(json.dumps(config.to_dict()))) == config
 
 

@@ -34,7 +34,7 @@ def test_links_and_pictures_exist():
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("words", re.findall(r"^mrcnn-keras (\w+)", README, flags=re.M))
+@pytest.mark.parametrize("words", re.findall(r"^mrcnn-keras ([\w-]+)", README, flags=re.M))
 def test_commands_exist(words):
     from mrcnn_keras import cli
 

@@ -12,13 +12,14 @@ class FPN(keras.layers.Layer):
 
     Args:
         channels: of every level.
-        norm, norm_momentum, norm_epsilon, norm_groups: passed to every `ConvNorm`.
+        norm, norm_momentum, norm_epsilon, norm_groups, norm_bias: passed to every `ConvNorm`.
 
     Inputs: list [c2, c3, c4, c5], each side twice the next one's. Returns: list [p2, p3, p4, p5, p6] of
     (B, H / s, W / s, channels), s = 4, 8, 16, 32, 64.
     """
 
-    def __init__(self, channels=256, norm="none", norm_momentum=0.9, norm_epsilon=1e-5, norm_groups=32, **kwargs):
+    def __init__(self, channels=256, norm="none", norm_momentum=0.9, norm_epsilon=1e-5, norm_groups=32,
+                 norm_bias=False, **kwargs):  # fmt: skip
         super().__init__(**kwargs)
         self.channels = channels
         self.norm_arguments = {
@@ -26,6 +27,7 @@ class FPN(keras.layers.Layer):
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
             "norm_groups": norm_groups,
+            "norm_bias": norm_bias,
         }
         every = {"kernel_initializer": "xavier", **self.norm_arguments}
         self.laterals = [ConvNorm(channels, 1, name=f"lateral{level}", **every) for level in (2, 3, 4, 5)]

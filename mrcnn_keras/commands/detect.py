@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `detect` that the samples share."""
-    parser.add_argument("--model", type=options.file, required=True, metavar="M", help="a .keras file")
+    parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--min-score",

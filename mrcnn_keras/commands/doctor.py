@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 
 from mrcnn_keras.commands.quiet import import_tensorflow
+from mrcnn_keras.weights.cache import CACHE_VARIABLE, cache_folder
 
 HELP = "report versions, devices, the RoIAlign in use and free room"
-CACHE_VARIABLE = "MRCNN_KERAS_HOME"
 _PACKAGES = ("keras", "numpy", "pillow", "pycocotools", "matplotlib", "scikit-image")
 
 
@@ -40,11 +40,6 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(name, Text(value))  # a reason may hold [brackets]
     console.print(table)
     return 0 if built else 1
-
-
-def cache_folder() -> pathlib.Path:
-    """Where downloads are kept: $MRCNN_KERAS_HOME, or ~/.cache/mrcnn_keras."""
-    return pathlib.Path(os.environ.get(CACHE_VARIABLE) or "~/.cache/mrcnn_keras").expanduser()
 
 
 def free_memory() -> int | None:

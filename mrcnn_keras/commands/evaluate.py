@@ -13,7 +13,7 @@ HELP = "average precision of a model on images with a COCO annotation file"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
-    parser.add_argument("--model", type=options.file, required=True, metavar="M", help="a .keras file")
+    parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
     parser.add_argument("--images", type=options.folder, required=True, metavar="DIR", help="folder of the images")
     parser.add_argument(
         "--annotations", type=options.file, required=True, metavar="FILE", help="COCO annotations (.json)"

@@ -12,7 +12,7 @@ HELP = "write a SavedModel for TensorFlow Serving"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
     parser.add_argument("out", type=pathlib.Path, metavar="OUT", help="folder to write, such as exported/1")
-    parser.add_argument("--model", type=options.file, required=True, metavar="M", help="a .keras file")
+    parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
     options.add_settings(parser)
 
 

@@ -8,10 +8,10 @@ from mrcnn_keras.commands.quiet import import_tensorflow
 
 
 def load_model(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
-    """A model from a `.keras` file, with some fields of its configuration changed.
+    """A model from a file or an id, with some fields of its configuration changed.
 
     Args:
-        path: what `MaskRCNN.save` wrote.
+        path: what `MaskRCNN.save` wrote, or what `MaskRCNN.from_pretrained` takes.
         settings: config fields; only such that leave the weights' shapes alone.
 
     Raises:
@@ -20,10 +20,14 @@ def load_model(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
     import_tensorflow()
     from mrcnn_keras.model import MaskRCNN
 
-    try:
-        model = MaskRCNN.load(path)
-    except ValueError as error:
-        raise UsageError(f"--model: {error}") from error
+    if not str(path).endswith(".keras"):
+        # Of the checkpoint's own shapes, so that fields that ask for others are found out below.
+        model = _checked(MaskRCNN.from_pretrained, {}, path)
+    else:
+        try:
+            model = MaskRCNN.load(path)
+        except ValueError as error:
+            raise UsageError(f"--model: {error}") from error
     if not settings:
         return model
     changed = MaskRCNN(_checked(model.config.replace, settings))

@@ -19,6 +19,11 @@ class UsageError(ValueError):
     """The command line asks for something impossible; the exit status is 2."""
 
 
+MODEL_ENDINGS = (".keras", ".pkl", ".pth", ".h5", ".safetensors")
+WEIGHTS_HELP = "start from 'imagenet', 'coco', a checkpoint's file or id, or a .keras or .weights.h5 file"
+MODEL_HELP = "a .keras file, a checkpoint of another system, or an id of list-weights"
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--set FIELD=VALUE`; `settings(args)` gives what was set."""
     parser.add_argument(
@@ -80,6 +85,26 @@ def file(text: str) -> pathlib.Path:
     if not path.is_file():
         raise argparse.ArgumentTypeError(_absent(path, "file"))
     return path
+
+
+def model(text: str) -> str:
+    """A model: a file that exists, or the id of a public checkpoint, for `type=`."""
+    path = pathlib.Path(text).expanduser()
+    if path.is_file():
+        return str(path)
+    from mrcnn_keras.weights import zoo
+
+    if text.endswith(MODEL_ENDINGS) or path.exists():
+        raise argparse.ArgumentTypeError(_absent(path, "file"))
+    try:
+        return zoo.find(text).id
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"there is no file {text!r}, and {error}") from None
+
+
+def weights(text: str) -> str:
+    """What `MaskRCNN.from_preset` takes as weights, for `type=`."""
+    return text if text in ("imagenet", "coco") else model(text)
 
 
 def existing(text: str) -> pathlib.Path:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--validation-images", type=options.folder, metavar="DIR", help="images to evaluate on")
     parser.add_argument("--validation-annotations", type=options.file, metavar="FILE", help="their annotations")
-    parser.add_argument("--weights", type=options.file, metavar="FILE", help="start from this .keras or .weights.h5")
+    parser.add_argument("--weights", type=options.weights, metavar="W", help=options.WEIGHTS_HELP)
     parser.add_argument("--resume", action="store_true", help="go on from last.keras in --out")
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out and list them")
     options.add_settings(parser)
@@ -115,6 +115,7 @@ def _model(args: argparse.Namespace, config: Any, steps: int) -> Any:
         return model
     model = MaskRCNN(config)
     if args.weights:
-        model.load_weights(args.weights)
+        fields = {**options.settings(args), "num_classes": config.num_classes, "class_names": config.class_names}
+        model = MaskRCNN.from_preset(args.preset, weights=args.weights, **fields)
     model.compile(total_steps=steps)
     return model

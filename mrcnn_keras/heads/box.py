@@ -15,7 +15,9 @@ class BoxHead(keras.layers.Layer):
         num_convs, conv_channels: 3x3 convolutions before the fully connected layers.
         num_fcs, fc_units: fully connected layers (2 x 1024 in the paper's FPN head).
         class_agnostic: one box for all classes.
-        norm, norm_momentum, norm_epsilon, norm_groups: of the convolutions.
+        fc_norm: norm of the fully connected layers, as `norm` is of the convolutions.
+        pool: "flatten" gives all cells to the first fully connected layer, "mean" averages them (C4 models).
+        norm, norm_momentum, norm_epsilon, norm_groups, norm_bias: of the convolutions.
 
     Inputs: (R, P, P, C). Returns: class_logits (R, num_classes + 1) and box_deltas (R, 4 * num_classes), or (R, 4)
     when class-agnostic, both float32.
@@ -29,10 +31,13 @@ class BoxHead(keras.layers.Layer):
         num_fcs=2,
         fc_units=1024,
         class_agnostic=False,
+        fc_norm="none",
+        pool="flatten",
         norm="none",
         norm_momentum=0.9,
         norm_epsilon=1e-5,
         norm_groups=32,
+        norm_bias=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -42,15 +47,18 @@ class BoxHead(keras.layers.Layer):
         self.num_fcs = num_fcs
         self.fc_units = fc_units
         self.class_agnostic = class_agnostic
+        self.fc_norm = fc_norm
+        self.pool = pool
         self.norm_arguments = {
             "norm": norm,
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
             "norm_groups": norm_groups,
+            "norm_bias": norm_bias,
         }
         every = self.norm_arguments
         self.convs = [ConvNorm(conv_channels, 3, relu=True, name=f"conv{i + 1}", **every) for i in range(num_convs)]
-        self.fcs = [_hidden(fc_units, f"fc{i + 1}") for i in range(num_fcs)]
+        self.fcs = [_hidden(fc_units, f"fc{i + 1}", {**every, "norm": fc_norm}) for i in range(num_fcs)]
         self.classifier = _predictor(num_classes + 1, 0.01, "classifier")
         self.regressor = _predictor(4 if class_agnostic else 4 * num_classes, 0.001, "regressor")
 
@@ -59,9 +67,9 @@ class BoxHead(keras.layers.Layer):
         for conv in self.convs:
             conv.build(shape)
             shape = conv.compute_output_shape(shape)
-        units = shape[1] * shape[2] * shape[3]
+        units = shape[3] if self.pool == "mean" else shape[1] * shape[2] * shape[3]
         for layer in self.fcs:
-            layer.build((None, units))
+            layer.build((None, units) if self.fc_norm == "none" else (None, 1, 1, units))
             units = self.fc_units
         self.classifier.build((None, units))
         self.regressor.build((None, units))
@@ -71,9 +79,15 @@ class BoxHead(keras.layers.Layer):
         outputs = inputs
         for conv in self.convs:
             outputs = conv(outputs, training=training)
-        outputs = tf.reshape(outputs, [-1, outputs.shape[1] * outputs.shape[2] * outputs.shape[3]])
+        if self.pool == "mean":
+            outputs = tf.reduce_mean(outputs, axis=[1, 2])
+        else:
+            outputs = tf.reshape(outputs, [-1, outputs.shape[1] * outputs.shape[2] * outputs.shape[3]])
         for layer in self.fcs:
-            outputs = layer(outputs)
+            if self.fc_norm == "none":
+                outputs = layer(outputs)
+            else:
+                outputs = layer(outputs[:, None, None, :], training=training)[:, 0, 0, :]
         return tf.cast(self.classifier(outputs), tf.float32), tf.cast(self.regressor(outputs), tf.float32)
 
     def compute_output_spec(self, inputs, training=None):
@@ -84,12 +98,14 @@ class BoxHead(keras.layers.Layer):
         )
 
     def get_config(self):
-        names = "num_classes num_convs conv_channels num_fcs fc_units class_agnostic".split()
+        names = "num_classes num_convs conv_channels num_fcs fc_units class_agnostic fc_norm pool".split()
         own = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **own, **self.norm_arguments}
 
 
-def _hidden(units: int, name: str) -> keras.layers.Dense:
+def _hidden(units: int, name: str, norm: dict) -> keras.layers.Layer:
+    if norm["norm"] != "none":  # a 1x1 convolution of one cell is a fully connected layer that can take a norm
+        return ConvNorm(units, 1, relu=True, kernel_initializer="xavier", name=name, **norm)
     return keras.layers.Dense(units, activation="relu", kernel_initializer=conv_initializer("xavier"), name=name)
 
 

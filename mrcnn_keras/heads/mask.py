@@ -18,7 +18,7 @@ class MaskHead(keras.layers.Layer):
         channels: of every hidden layer.
         num_convs: 3x3 convolutions.
         class_agnostic: one mask for all classes.
-        norm, norm_momentum, norm_epsilon, norm_groups: of the 3x3 convolutions.
+        norm, norm_momentum, norm_epsilon, norm_groups, norm_bias: of the 3x3 convolutions.
 
     Inputs: (R, P, P, C) and class_ids (R,) int32 (-1 is taken as 0). Returns: (R, 2P, 2P) float32 logits.
     """
@@ -33,6 +33,7 @@ class MaskHead(keras.layers.Layer):
         norm_momentum=0.9,
         norm_epsilon=1e-5,
         norm_groups=32,
+        norm_bias=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -45,6 +46,7 @@ class MaskHead(keras.layers.Layer):
             "norm_momentum": norm_momentum,
             "norm_epsilon": norm_epsilon,
             "norm_groups": norm_groups,
+            "norm_bias": norm_bias,
         }
         every = self.norm_arguments
         self.convs = [ConvNorm(channels, 3, relu=True, name=f"conv{i + 1}", **every) for i in range(num_convs)]

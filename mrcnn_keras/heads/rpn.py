@@ -8,27 +8,34 @@ from ..layers.conv_norm import ConvNorm
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
 class RPNHead(keras.layers.Layer):
-    """A 3x3 convolution, then objectness and box regression for each anchor.
+    """3x3 convolutions, then objectness and box regression for each anchor.
 
     Args:
-        channels: of the 3x3 convolution.
+        channels: of the 3x3 convolutions.
         num_anchors: anchors a cell.
+        num_convs: 3x3 convolutions; the first is called "conv", the others "conv2", ...
 
     Inputs: list of (B, H, W, C). Returns: logits, a list of (B, H * W * num_anchors), and deltas, a list of
     (B, H * W * num_anchors, 4), both float32, in the order of `Anchors`.
     """
 
-    def __init__(self, channels=256, num_anchors=3, **kwargs):
+    def __init__(self, channels=256, num_anchors=3, num_convs=1, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
         self.num_anchors = num_anchors
-        self.conv = ConvNorm(channels, 3, relu=True, kernel_initializer=_small(), name="conv")
+        self.num_convs = num_convs
+        self.convs = [
+            ConvNorm(channels, 3, relu=True, kernel_initializer=_small(), name=f"conv{i + 1}" if i else "conv")
+            for i in range(num_convs)
+        ]
         self.objectness = ConvNorm(num_anchors, 1, kernel_initializer=_small(), name="objectness")
         self.deltas = ConvNorm(4 * num_anchors, 1, kernel_initializer=_small(), name="deltas")
 
     def build(self, input_shape):
-        self.conv.build(input_shape[0])
-        hidden = self.conv.compute_output_shape(input_shape[0])
+        hidden = input_shape[0]
+        for conv in self.convs:
+            conv.build(hidden)
+            hidden = conv.compute_output_shape(hidden)
         self.objectness.build(hidden)
         self.deltas.build(hidden)
         self.built = True
@@ -36,7 +43,9 @@ class RPNHead(keras.layers.Layer):
     def call(self, inputs):
         logits, deltas = [], []
         for feature in inputs:
-            hidden = self.conv(feature)
+            hidden = feature
+            for conv in self.convs:
+                hidden = conv(hidden)
             batch = tf.shape(feature)[0]
             logits.append(tf.cast(tf.reshape(self.objectness(hidden), [batch, -1]), tf.float32))
             deltas.append(tf.cast(tf.reshape(self.deltas(hidden), [batch, -1, 4]), tf.float32))
@@ -52,7 +61,8 @@ class RPNHead(keras.layers.Layer):
         return logits, deltas
 
     def get_config(self):
-        return {**super().get_config(), "channels": self.channels, "num_anchors": self.num_anchors}
+        own = {name: getattr(self, name) for name in ("channels", "num_anchors", "num_convs")}
+        return {**super().get_config(), **own}
 
 
 def _small() -> keras.initializers.Initializer:

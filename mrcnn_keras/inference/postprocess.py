@@ -1,5 +1,6 @@
 """The network's padded output -> `Detections` in the frame of each image."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from mrcnn_keras.inference.detections import Detections
 from mrcnn_keras.inference.paste import paste_mask_rles, paste_masks
+from mrcnn_keras.inference.preprocess import square_offset
 
 MASK_FORMS = ("bitmap", "rle", None)
 
@@ -20,12 +22,16 @@ def to_detections(
     masks: str | None = "bitmap",
     score_threshold: float | None = None,
     images: Sequence[Any] | None = None,
+    mask_paste: str = "exact",
+    square_side: int = 0,
+    inclusive: bool = False,
 ) -> list[Detections]:
     """Take padding off, scale boxes to the original images, clip them, drop empty ones and paste the masks.
 
     Args:
         outputs: arrays or tensors of a batch: `boxes` (B, D, 4) xyxy in the resized images, `scores` (B, D),
-            `class_ids` (B, D) with -1 in padding rows, and, from a model with masks, `mask_probs` (B, D, M, M).
+            `class_ids` (B, D) with -1 in padding rows, and, where the model has them, `mask_probs` (B, D, M, M) and
+            `keypoints` (B, D, J, 3).
         image_sizes: (B, 2) [height, width] of the resized images before padding.
         original_sizes: (B, 2) [height, width] of the images that the detections shall fit.
         class_names: name of each class.
@@ -33,6 +39,9 @@ def to_detections(
         masks: "bitmap" sets `Detections.masks`, "rle" sets `Detections.rles`, None neither.
         score_threshold: keep only detections above this score, 0..1; None keeps all.
         images: the original images (arrays, paths or PIL images), to be kept for plotting.
+        mask_paste: the rule of `paste_masks`.
+        square_side: side of the square that the resized images lie in the middle of; 0: they lie at the top left.
+        inclusive: scale boxes as matterport does, by the distance of the first and the last pixel, to whole pixels.
 
     Returns:
         One `Detections` for each image, in the order of the network's output (best first).
@@ -45,37 +54,61 @@ def to_detections(
     arrays = {name: np.asarray(value) for name, value in outputs.items() if name in _USED}
     found = []
     for i, (resized, original) in enumerate(zip(np.asarray(image_sizes, np.float32), np.asarray(original_sizes))):
-        one = _in_image({name: value[i] for name, value in arrays.items()}, resized, original, score_threshold)
+        frame = _Frame(resized, original, square_offset(resized, square_side) if square_side else (0, 0), inclusive)
+        one = _in_image({name: value[i] for name, value in arrays.items()}, frame, score_threshold)
         size = (int(original[0]), int(original[1]))
-        pasted = _pasted(one, size, mask_threshold, masks)
+        pasted = _pasted(one, size, mask_threshold, masks, mask_paste)
+        pasted["keypoints"] = one.get("keypoints")
         image = None if images is None else images[i]
         rows = (one["boxes"], one["scores"], one["class_ids"])
         found.append(Detections(*rows, tuple(class_names), size=size, image=image, **pasted))
     return found
 
 
-_USED = ("boxes", "scores", "class_ids", "mask_probs")
+_USED = ("boxes", "scores", "class_ids", "mask_probs", "keypoints")
 
 
-def _in_image(one: dict[str, np.ndarray], resized: np.ndarray, original: np.ndarray, threshold: float | None) -> dict:
-    """The rows of one image that are detections, with boxes that fit the original image."""
-    boxes = _fit_boxes(one["boxes"].astype(np.float32), resized, original)
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+    """The way from the network's input back to the image: sizes are [height, width], offset is (top, left)."""
+
+    resized: np.ndarray
+    original: np.ndarray
+    offset: tuple[int, int]
+    inclusive: bool
+
+    def fit_boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (N, 4) in the original image, cut at its border."""
+        last = np.float32(1 if self.inclusive else 0)
+        height, width = self.original.astype(np.float32)
+        scale = [(width - last) / (self.resized[1] - last), (height - last) / (self.resized[0] - last)]
+        ends = np.array([0, 0, last, last], np.float32)
+        start = np.array(self.offset[::-1] * 2, np.float32)
+        boxes = (boxes - start - ends) * np.array(scale * 2, np.float32) + ends
+        boxes = np.round(boxes) if self.inclusive else boxes
+        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
+
+    def fit_points(self, points: np.ndarray) -> np.ndarray:
+        """Keypoints (N, J, 3) x, y, score in the original image."""
+        scale = self.original.astype(np.float32) / self.resized
+        moved = points - np.array([*self.offset[::-1], 0], np.float32)
+        return (moved * np.array([scale[1], scale[0], 1], np.float32)).astype(np.float32)
+
+
+def _in_image(one: dict[str, np.ndarray], frame: _Frame, threshold: float | None) -> dict:
+    """The rows of one image that are detections, with boxes and keypoints that fit the original image."""
+    boxes = frame.fit_boxes(one["boxes"].astype(np.float32))
+    if "keypoints" in one:
+        one = one | {"keypoints": frame.fit_points(one["keypoints"])}
     keep = (one["class_ids"] >= 0) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # NaN is not larger either
     if threshold is not None:
         keep &= one["scores"] > threshold
     return {name: value[keep] for name, value in (one | {"boxes": boxes}).items()}
 
 
-def _fit_boxes(boxes: np.ndarray, resized: np.ndarray, original: np.ndarray) -> np.ndarray:
-    """Boxes of the resized image in the original one, cut at its border."""
-    height, width = original.astype(np.float32)
-    scale = np.array([width / resized[1], height / resized[0]] * 2, np.float32)
-    return np.clip(boxes * scale, 0, np.array([width, height] * 2, np.float32))
-
-
-def _pasted(one: dict[str, np.ndarray], size: tuple[int, int], threshold: float, form: str | None) -> dict:
+def _pasted(one: dict[str, np.ndarray], size: tuple[int, int], threshold: float, form: str | None, rule: str) -> dict:
     if form is None or "mask_probs" not in one:
         return {}
     if form == "rle":
-        return {"rles": paste_mask_rles(one["mask_probs"], one["boxes"], size, threshold)}
-    return {"masks": paste_masks(one["mask_probs"], one["boxes"], size, threshold)}
+        return {"rles": paste_mask_rles(one["mask_probs"], one["boxes"], size, threshold, rule)}
+    return {"masks": paste_masks(one["mask_probs"], one["boxes"], size, threshold, rule)}

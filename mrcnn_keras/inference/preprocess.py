@@ -4,23 +4,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mrcnn_keras.data.images import read_image, resize_image, resized_size
+from mrcnn_keras.data.images import read_image
+from mrcnn_keras.data.resizing import resize_like
 
 
 def prepare_images(
-    images: Sequence, min_side: int, max_side: int, size_divisor: int = 32
+    images: Sequence,
+    min_side: int,
+    max_side: int,
+    size_divisor: int = 32,
+    resize: str = "detectron2",
+    square: bool = False,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Resize images as Detectron2 does and pad them, bottom and right, to one common size.
+    """Resize images and pad them, bottom and right, to one common size.
 
     Args:
         images: what `mrcnn_keras.data.images.read_image` takes: RGB uint8 arrays (H, W, 3), paths, PIL images, bytes.
         min_side: length of the shorter side after resizing, in pixels, unless the longer one would exceed `max_side`.
         max_side: most pixels of the longer side.
         size_divisor: the padded height and width are multiples of this.
+        resize: the system whose rule is followed, see `data.resizing.resize_like`.
+        square: put each image in the middle of a square of `max_side` instead.
 
     Returns:
-        `{"images": (B, H, W, 3) uint8 RGB padded with zeros, "image_sizes": (B, 2) float32}`, where a size is
-        [height, width] of the resized image before padding; and the sizes of the images as given, (B, 2) int32.
+        `{"images": (B, H, W, 3) RGB padded with zeros, "image_sizes": (B, 2) float32}`, uint8 but float32 with
+        "torchvision", where a size is [height, width] of the resized image before padding; and the sizes of the
+        images as given, (B, 2) int32.
 
     Raises:
         ValueError: there is no image, or one cannot be read (the error names it).
@@ -31,10 +40,16 @@ def prepare_images(
     for image in images:
         pixels = read_image(image)
         originals.append(pixels.shape[:2])
-        resized.append(resize_image(pixels, resized_size(*pixels.shape[:2], min_side, max_side)))
+        resized.append(resize_like(resize, pixels, min_side, max_side))
     sizes = np.array([pixels.shape[:2] for pixels in resized])
-    height, width = -(-sizes.max(axis=0) // size_divisor) * size_divisor
-    batch = np.zeros((len(resized), height, width, 3), np.uint8)
+    height, width = (max_side, max_side) if square else -(-sizes.max(axis=0) // size_divisor) * size_divisor
+    batch = np.zeros((len(resized), height, width, 3), resized[0].dtype)
     for canvas, pixels in zip(batch, resized):
-        canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
+        top, left = square_offset(pixels.shape[:2], max_side) if square else (0, 0)
+        canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
     return {"images": batch, "image_sizes": sizes.astype(np.float32)}, np.array(originals, np.int32)
+
+
+def square_offset(size: Sequence[int], side: int) -> tuple[int, int]:
+    """Where an image of `size` (height, width) begins in the middle of a square: (top, left) in pixels."""
+    return (side - int(size[0])) // 2, (side - int(size[1])) // 2

@@ -21,6 +21,7 @@ class ConvNorm(keras.layers.Layer):
         relu: whether a ReLU follows.
         kernel_initializer: any Keras initializer.
         norm_momentum, norm_epsilon, norm_groups: arguments of the norm.
+        norm_bias: whether the convolution has a bias under its norm too, as in matterport's networks.
 
     Inputs and returns: (B, H, W, C) and (B, ceil(H / strides), ceil(W / strides), filters).
     """
@@ -38,6 +39,7 @@ class ConvNorm(keras.layers.Layer):
         norm_momentum=0.9,
         norm_epsilon=1e-5,
         norm_groups=32,
+        norm_bias=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -52,33 +54,49 @@ class ConvNorm(keras.layers.Layer):
         self.norm_momentum = norm_momentum
         self.norm_epsilon = norm_epsilon
         self.norm_groups = norm_groups
+        self.norm_bias = norm_bias
         self.norm = make_norm(norm, norm_momentum, norm_epsilon, norm_groups)
 
     def build(self, input_shape):
         shape = (self.kernel_size, self.kernel_size, input_shape[-1] // self.groups, self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
         self.bias = None
-        if self.norm is None:
+        if self.norm is None or self.norm_bias:
             self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
-        else:
+        if self.norm is not None:
             self.norm.build(self.compute_output_shape(input_shape))
         self.built = True
 
     def call(self, inputs, training=None):
         if isinstance(self.norm, BatchNorm) and not self.norm.uses_batch(training):
             scale, shift = self.norm.scale_and_shift()
-            outputs = self._convolve(inputs, self.kernel * tf.cast(scale, self.kernel.dtype))
+            if self.bias is not None:
+                shift += tf.cast(self.bias, shift.dtype) * scale
+            outputs = self._convolve(inputs, self.kernel * tf.cast(scale, self.kernel.dtype), training)
             outputs = tf.nn.bias_add(outputs, tf.cast(shift, outputs.dtype))
         else:
-            outputs = self._convolve(inputs, self.kernel)
-            if self.norm is None:
+            outputs = self._convolve(inputs, self.kernel, training)
+            if self.bias is not None:
                 outputs = tf.nn.bias_add(outputs, self.bias)
-            else:
+            if self.norm is not None:
                 outputs = self.norm(outputs, training=training)
         return tf.nn.relu(outputs) if self.relu else outputs
 
-    def _convolve(self, inputs, kernel):
+    def _convolve(self, inputs, kernel, training):
         kernel = tf.convert_to_tensor(kernel, inputs.dtype)
+        if training and (self.dilation > 1 or self.groups > 1) and not tf.config.list_physical_devices("GPU"):
+            # TensorFlow has no gradient of such convolutions on the CPU.
+            if self.groups > 1:
+                return self._convolve_groups(inputs, kernel)
+            if self.strides == 1:
+                return dilated_by_parts(inputs, kernel, self.dilation)
+        return self._convolve_whole(inputs, kernel)
+
+    def _convolve_groups(self, inputs, kernel):
+        parts = zip(tf.split(inputs, self.groups, axis=3), tf.split(kernel, self.groups, axis=3), strict=True)
+        return tf.concat([self._convolve_whole(part, own) for part, own in parts], axis=3)
+
+    def _convolve_whole(self, inputs, kernel):
         pad = self.dilation * (self.kernel_size - 1) // 2
         padding = [[0, 0], [pad, pad], [pad, pad], [0, 0]] if pad else "VALID"
         if pad and self.strides == 1:
@@ -90,11 +108,34 @@ class ConvNorm(keras.layers.Layer):
         return (input_shape[0], *sides, self.filters)
 
     def get_config(self):
-        names = "filters kernel_size strides dilation groups relu norm_momentum norm_epsilon norm_groups".split()
+        names = (
+            "filters kernel_size strides dilation groups relu norm_momentum norm_epsilon norm_groups norm_bias".split()
+        )
         own = {name: getattr(self, name) for name in names}
         own["norm"] = self.norm_kind
         own["kernel_initializer"] = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), **own}
+
+
+def dilated_by_parts(inputs: tf.Tensor, kernel: tf.Tensor, dilation: int) -> tf.Tensor:
+    """A dilated convolution, stride 1, zero padding to the same size, as dense ones on every `dilation`-th pixel.
+
+    Args:
+        inputs: (B, H, W, C).
+        kernel: (k, k, C / groups, filters), k odd.
+        dilation: 2 or more.
+
+    Returns: (B, H, W, filters).
+    """
+    sides = tf.shape(inputs)[1:3]
+    before = dilation * (kernel.shape[0] - 1) // 2
+    after = before + (-(sides + 2 * before)) % dilation
+    paddings = tf.stack([tf.fill([2], before), after], axis=1)
+    parts = tf.space_to_batch(inputs, [dilation, dilation], paddings)
+    outputs = tf.nn.conv2d(parts, kernel, 1, "VALID")
+    crops = tf.stack([tf.zeros([2], tf.int32), after - before], axis=1)
+    outputs = tf.batch_to_space(outputs, [dilation, dilation], crops)
+    return tf.ensure_shape(outputs, [*inputs.shape[:3], kernel.shape[3]])
 
 
 def conv_initializer(identifier) -> keras.initializers.Initializer:

@@ -18,10 +18,14 @@ class DetectionLayer(keras.layers.Layer):
         max_detections: detections kept an image.
         delta_weights: the box coder's weights.
         class_agnostic: one box for all classes.
+        min_size: detections with a side under this many pixels are dropped.
+        best_class_only: a proposal gives at most one detection, of its best class (matterport's rule), and not one of
+            every class that scores enough.
 
     Inputs:
         class_logits: (B * P, num_classes + 1); box_deltas: (B * P, 4 * num_classes), or 4 when class-agnostic.
-        proposals: (B, P, 4) float32 xyxy, zero rows are padding; image_sizes: (B, 2) float32 [height, width].
+        proposals: (B, P, 4) float32 xyxy, zero rows are padding; windows: (B, 4) float32 xyxy, what the boxes are
+        clipped to.
 
     Returns: boxes (B, D, 4) float32 xyxy in input pixels, scores (B, D) float32, class_ids (B, D) int32, best first;
     rows without a detection are zeros with class -1. D = max_detections.
@@ -35,6 +39,8 @@ class DetectionLayer(keras.layers.Layer):
         max_detections=100,
         delta_weights=(10.0, 10.0, 5.0, 5.0),
         class_agnostic=False,
+        min_size=0.0,
+        best_class_only=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -44,17 +50,23 @@ class DetectionLayer(keras.layers.Layer):
         self.max_detections = max_detections
         self.delta_weights = tuple(delta_weights)
         self.class_agnostic = class_agnostic
+        self.min_size = min_size
+        self.best_class_only = best_class_only
         self.built = True
 
-    def call(self, class_logits, box_deltas, proposals, image_sizes):
+    def call(self, class_logits, box_deltas, proposals, windows):
         batch, count = tf.unstack(tf.shape(proposals)[:2])
-        scores = tf.nn.softmax(tf.cast(class_logits, tf.float32))[:, : self.num_classes]
-        scores = tf.reshape(scores, [batch, count, self.num_classes])
+        scores = tf.nn.softmax(tf.cast(class_logits, tf.float32))
+        if self.best_class_only:
+            scores = tf.where(tf.one_hot(tf.argmax(scores, axis=1), self.num_classes + 1, True, False), scores, 0.0)
+        scores = tf.reshape(scores[:, : self.num_classes], [batch, count, self.num_classes])
         scores = tf.where(box_ops.area(proposals)[..., None] > 0, scores, 0.0)
         per_box = 1 if self.class_agnostic else self.num_classes
         deltas = tf.reshape(tf.cast(box_deltas, tf.float32), [batch, count, per_box, 4])
         boxes = box_ops.decode(deltas, proposals[:, :, None, :], self.delta_weights)
-        boxes = box_ops.clip(boxes, image_sizes)
+        boxes = box_ops.clip(boxes, windows)
+        if self.min_size > 0:
+            scores = tf.where(box_ops.has_sides(boxes, self.min_size), scores, 0.0)
         boxes, scores, classes, found = tf.image.combined_non_max_suppression(
             boxes,
             scores,
@@ -67,7 +79,7 @@ class DetectionLayer(keras.layers.Layer):
         valid = tf.range(self.max_detections)[None] < found[:, None]
         return boxes, scores, tf.where(valid, tf.cast(classes, tf.int32), -1)
 
-    def compute_output_spec(self, class_logits, box_deltas, proposals, image_sizes):
+    def compute_output_spec(self, class_logits, box_deltas, proposals, windows):
         batch = proposals.shape[0]
         return (
             keras.KerasTensor((batch, self.max_detections, 4), dtype="float32"),
@@ -76,7 +88,10 @@ class DetectionLayer(keras.layers.Layer):
         )
 
     def get_config(self):
-        names = "num_classes score_threshold nms_threshold max_detections delta_weights class_agnostic".split()
+        names = (
+            "num_classes score_threshold nms_threshold max_detections delta_weights class_agnostic min_size "
+            "best_class_only"
+        ).split()
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -10,20 +10,24 @@ class NormalizeImages(keras.layers.Layer):
 
     Args:
         mean, std: three numbers each, RGB on the 0..255 scale.
+        zero_padding: False leaves the padding as it is given, black before the mean is subtracted.
 
     Inputs: images (B, H, W, 3) 0..255; image_sizes (B, 2) float32, [height, width] of the part that is no padding.
     Returns: (B, H, W, 3) in the compute dtype.
     """
 
-    def __init__(self, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), **kwargs):
+    def __init__(self, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), zero_padding=True, **kwargs):
         super().__init__(**kwargs)
         self.mean = tuple(mean)
         self.std = tuple(std)
+        self.zero_padding = zero_padding
         self.built = True
 
     def call(self, images, image_sizes):
         images = tf.cast(images, tf.float32)
         normalised = (images - tf.constant(self.mean)) / tf.constant(self.std)
+        if not self.zero_padding:
+            return tf.cast(normalised, self.compute_dtype)
         shape = tf.shape(images)
         rows = tf.range(shape[1], dtype=tf.int32)[None, :, None, None]
         columns = tf.range(shape[2], dtype=tf.int32)[None, None, :, None]
@@ -35,4 +39,4 @@ class NormalizeImages(keras.layers.Layer):
         return images_shape
 
     def get_config(self):
-        return {**super().get_config(), "mean": self.mean, "std": self.std}
+        return {**super().get_config(), "mean": self.mean, "std": self.std, "zero_padding": self.zero_padding}

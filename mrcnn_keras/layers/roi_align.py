@@ -1,4 +1,4 @@
-"""RoIAlign over a feature pyramid (section 3, "RoIAlign")."""
+"""Features of each RoI: RoIAlign over a pyramid (section 3, "RoIAlign"), or what older systems did in its place."""
 
 import keras
 import tensorflow as tf
@@ -17,13 +17,24 @@ class RoIAlignLayer(keras.layers.Layer):
         sampling_ratio: samples a bin and side; 0 for as many as the bin has cells, rounded up.
         aligned: half-pixel offset; False gives the older convention of Detectron.
         canonical_size: side of the RoI that takes its features from the third level.
+        operator: "align", or "crop_and_resize": matterport's, one sample a bin on a grid whose corners lie on the
+            RoI's; RoIs are then inclusive and the image's last pixel is the map's last cell.
+        level_rounding: of `boxes.fpn_level`.
 
-    Inputs: list of (B, H, W, C) maps, rois (R, 4) float32 xyxy in input pixels, image_index (R,) int32.
-    Returns: (R, output_size, output_size, C) of the maps' dtype.
+    Inputs: list of (B, H, W, C) maps, rois (R, 4) float32 xyxy in input pixels, image_index (R,) int32 and images
+    (B, H, W, 3), padded. Returns: (R, output_size, output_size, C) of the maps' dtype.
     """
 
     def __init__(
-        self, output_size=7, strides=(4, 8, 16, 32), sampling_ratio=2, aligned=True, canonical_size=224.0, **kwargs
+        self,
+        output_size=7,
+        strides=(4, 8, 16, 32),
+        sampling_ratio=2,
+        aligned=True,
+        canonical_size=224.0,
+        operator="align",
+        level_rounding="down",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.output_size = output_size
@@ -31,25 +42,60 @@ class RoIAlignLayer(keras.layers.Layer):
         self.sampling_ratio = sampling_ratio
         self.aligned = aligned
         self.canonical_size = canonical_size
+        self.operator = operator
+        self.level_rounding = level_rounding
         self.built = True
 
-    def call(self, features, rois, image_index):
-        rois = tf.cast(rois, tf.float32)
+    def call(self, features, rois, image_index, images):
+        rois, image_index = tf.cast(rois, tf.float32), tf.cast(image_index, tf.int32)
+        level = self._level(rois)
+        if self.operator == "crop_and_resize":
+            return crop_and_resize(features, rois, image_index, level, self.output_size, tf.shape(images)[1:3])
         return ops.multilevel_roi_align(
             features,
             rois,
             image_index,
-            box_ops.fpn_level(rois, len(self.strides), self.canonical_size),
+            level,
             scales=[1.0 / stride for stride in self.strides],
             output_size=self.output_size,
             sampling_ratio=self.sampling_ratio,
             aligned=self.aligned,
         )
 
-    def compute_output_spec(self, features, rois, image_index):
+    def _level(self, rois):
+        if len(self.strides) == 1:
+            return tf.zeros(tf.shape(rois)[:1], tf.int32)
+        return box_ops.fpn_level(rois, len(self.strides), self.canonical_size, rounding=self.level_rounding)
+
+    def compute_output_spec(self, features, rois, image_index, images):
         shape = (rois.shape[0], self.output_size, self.output_size, features[0].shape[-1])
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self):
-        names = ("output_size", "strides", "sampling_ratio", "aligned", "canonical_size")
+        names = "output_size strides sampling_ratio aligned canonical_size operator level_rounding".split()
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def crop_and_resize(features, rois, image_index, level, size: int, image_size: tf.Tensor) -> tf.Tensor:
+    """`tf.image.crop_and_resize` of every RoI on its level.
+
+    Args:
+        features: maps (B, H, W, C).
+        rois: (R, 4) float32 xyxy in input pixels, inclusive.
+        image_index, level: (R,) int32.
+        size: bins a side.
+        image_size: (2,) int32 [height, width] of the padded input.
+
+    Returns: (R, size, size, C).
+    """
+    last = tf.cast(image_size, tf.float32) - 1.0
+    boxes = tf.gather(rois, [1, 0, 3, 2], axis=1) / tf.tile(last, [2])
+    crops, rows = [], []
+    for index, feature in enumerate(features):
+        row = tf.cast(tf.where(level == index)[:, 0], tf.int32)
+        rows.append(row)
+        place = tf.gather(boxes, row), tf.gather(image_index, row)
+        crops.append(tf.image.crop_and_resize(feature, *place, [size, size]))
+    # Put back in the order of the RoIs by sorting the rows: a scatter would have a gradient that depends on threads.
+    order = tf.argsort(tf.concat(rows, axis=0), stable=True)
+    return tf.cast(tf.gather(tf.concat(crops, axis=0), order), features[0].dtype)

@@ -21,6 +21,7 @@ class RPNLoss(keras.layers.Layer):
         positive_fraction: the most of them that are objects.
         iou_thresholds: background below the first, object from the second on.
         smooth_l1_beta: of the box loss.
+        delta_weights: the box coder's weights.
         seed: of the sample.
 
     Inputs: logits, list of (B, A_l); deltas, list of (B, A_l, 4); anchors, list of (A_l, 4); gt_boxes (B, G, 4);
@@ -28,12 +29,13 @@ class RPNLoss(keras.layers.Layer):
     """
 
     def __init__(self, batch_size=256, positive_fraction=0.5, iou_thresholds=(0.3, 0.7), smooth_l1_beta=1 / 9,
-                 seed=0, **kwargs):  # fmt: skip
+                 delta_weights=(1.0, 1.0, 1.0, 1.0), seed=0, **kwargs):  # fmt: skip
         super().__init__(**kwargs)
         self.batch_size = batch_size
         self.positive_fraction = positive_fraction
         self.iou_thresholds = tuple(iou_thresholds)
         self.smooth_l1_beta = smooth_l1_beta
+        self.delta_weights = tuple(delta_weights)
         self.seed = seed
         self.draws = matching.draw_counter(self)
         self.built = True
@@ -48,7 +50,7 @@ class RPNLoss(keras.layers.Layer):
         class_loss = losses.masked_sum(tf.nn.softplus(-logits_p), valid_p)
         class_loss += losses.masked_sum(tf.nn.softplus(logits_n), valid_n)
         matched = tf.gather(gt_boxes, tf.gather(gt_index, positive, batch_dims=1), batch_dims=1)
-        targets = box_ops.encode(matched, tf.gather(anchors, positive))
+        targets = box_ops.encode(matched, tf.gather(anchors, positive), self.delta_weights)
         errors = losses.smooth_l1(tf.gather(deltas, positive, batch_dims=1) - targets, self.smooth_l1_beta)
         return class_loss / count, losses.masked_sum(errors, valid_p) / count
 
@@ -56,7 +58,7 @@ class RPNLoss(keras.layers.Layer):
         return _scalars(2)
 
     def get_config(self):
-        names = "batch_size positive_fraction iou_thresholds smooth_l1_beta seed".split()
+        names = "batch_size positive_fraction iou_thresholds smooth_l1_beta delta_weights seed".split()
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -112,6 +114,27 @@ class MaskLoss(keras.layers.Layer):
         masks, boxes = tf.gather_nd(gt_masks, place), tf.gather_nd(gt_boxes, place)
         targets = losses.mask_targets(masks, boxes, rois, size=logits.shape[1])
         return losses.mask_loss(logits, targets, class_targets >= 0)
+
+    def compute_output_spec(self, *args, **kwargs):
+        return _scalars(1)[0]
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class KeypointLoss(keras.layers.Layer):
+    """Loss of the keypoint branch over the RoIs that are objects (section 5).
+
+    Inputs: logits (R, M, M, J), the four results of `PositiveRois`, and gt_keypoints (B, G, J, 3) float32 x, y in input
+    pixels and visibility. Returns: () float32.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, logits, rois, image_index, class_targets, gt_index, gt_keypoints):
+        keypoints = tf.gather_nd(gt_keypoints, tf.stack([image_index, gt_index], axis=1))
+        cell, visible = losses.keypoint_targets(keypoints, rois, size=logits.shape[1])
+        return losses.keypoint_loss(logits, cell, visible & (class_targets >= 0)[:, None])
 
     def compute_output_spec(self, *args, **kwargs):
         return _scalars(1)[0]

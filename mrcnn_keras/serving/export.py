@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from mrcnn_keras import ops
-from mrcnn_keras.serving.resize import resize, resized_size
+from mrcnn_keras.serving.resize import resize_like
 
 
 def export_saved_model(model: Any, path: str | os.PathLike) -> pathlib.Path:
@@ -18,9 +18,10 @@ def export_saved_model(model: Any, path: str | os.PathLike) -> pathlib.Path:
     Signatures: `serving_default` takes `image_bytes`, (B,) JPEG or PNG files of any sizes; `serving_tensor` takes
     `image`, (B, H, W, 3) uint8 RGB. Both return, as the TF Object Detection API does, with D = `max_detections`:
     `num_detections` (B,); `detection_boxes` (B, D, 4) [ymin, xmin, ymax, xmax] as fractions of the image;
-    `detection_classes` (B, D), 1-based; `detection_scores` (B, D); and, from a model with masks, `detection_masks`
-    (B, D, M, M), probabilities over the box. All are float32, best first, padded with zeros. EXIF orientation is not
-    applied.
+    `detection_classes` (B, D), 1-based; `detection_scores` (B, D); from a model with masks `detection_masks`
+    (B, D, M, M), probabilities over the box; from one with keypoints `detection_keypoints` (B, D, J, 2) [y, x] as
+    fractions of the image, and `detection_keypoint_scores` (B, D, J). All are float32, best first, padded with zeros.
+    EXIF orientation is not applied.
 
     Args:
         model: `MaskRCNN`.
@@ -31,10 +32,13 @@ def export_saved_model(model: Any, path: str | os.PathLike) -> pathlib.Path:
         The path.
 
     Raises:
-        ValueError: the path is a file, or a folder that holds something else than a SavedModel.
+        ValueError: the path is a file, or a folder that holds something else than a SavedModel; or the model puts
+            images into a square (`square_padding`), which the served graph cannot.
         RuntimeError: the graph contains an operation that stock TensorFlow does not have.
     """
     path = pathlib.Path(path)
+    if model.config.square_padding:
+        raise ValueError("a model with square_padding (of a matterport checkpoint) cannot be exported")
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / "saved_model.pb").exists())):
         raise ValueError(f"{path} exists and is no SavedModel; choose a new folder")
     partial = path.with_name(f".{path.name}.partial")  # no number, so that TF Serving does not load it half-written
@@ -62,7 +66,7 @@ def _signatures(model: Any) -> dict[str, Any]:
         return _in_api_form(outputs, sizes, config.max_detections)
 
     def detect(count: tf.Tensor, load: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, tf.Tensor]:
-        images, sizes = _load_all(count, load, config.image_min_side, config.image_max_side, config.size_divisor)
+        images, sizes = _load_all(count, load, config)
         return network(tf.cast(images, tf.float32), tf.cast(sizes, tf.float32))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
@@ -79,28 +83,26 @@ def _signatures(model: Any) -> dict[str, Any]:
     }
 
 
-def _load_all(
-    count: tf.Tensor, load: Callable[[tf.Tensor], tf.Tensor], min_side: int, max_side: int, size_divisor: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Resize each image by itself and pad all to one size: (B, H, W, 3) uint8 and their sizes (B, 2) int32."""
+def _load_all(count: tf.Tensor, load: Callable[[tf.Tensor], tf.Tensor], config: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Resize each image by itself and pad all to one size: (B, H, W, 3) and their sizes (B, 2) int32."""
+    pixels = tf.float32 if config.resize == "torchvision" else tf.uint8
 
     def load_one(i, images, sizes):
-        image = load(i)
-        size = resized_size(tf.shape(image)[0], tf.shape(image)[1], min_side, max_side)
-        return i + 1, images.write(i, resize(image, size)), sizes.write(i, size)
+        image = resize_like(config.resize, load(i), config.image_min_side, config.image_max_side)
+        return i + 1, images.write(i, image), sizes.write(i, tf.shape(image)[:2])
 
     with tf.device("CPU"):
-        images = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=[None, None, 3])
+        images = tf.TensorArray(pixels, count, infer_shape=False, element_shape=[None, None, 3])
         sizes = tf.TensorArray(tf.int32, count, element_shape=[2])
         _, images, sizes = tf.while_loop(lambda i, *_: i < count, load_one, (0, images, sizes))
         sizes = sizes.stack()
-        canvas = -(-tf.reduce_max(sizes, axis=0) // size_divisor) * size_divisor
+        canvas = -(-tf.reduce_max(sizes, axis=0) // config.size_divisor) * config.size_divisor
 
         def pad(i):
             after = canvas - sizes[i]
             return tf.pad(tf.ensure_shape(images.read(i), [None, None, 3]), [[0, after[0]], [0, after[1]], [0, 0]])
 
-        return tf.map_fn(pad, tf.range(count), fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8)), sizes
+        return tf.map_fn(pad, tf.range(count), fn_output_signature=tf.TensorSpec([None, None, 3], pixels)), sizes
 
 
 def _decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -125,6 +127,10 @@ def _in_api_form(outputs: dict[str, tf.Tensor], sizes: tf.Tensor, length: int) -
     }
     if "mask_probs" in outputs:
         answer["detection_masks"] = outputs["mask_probs"]
+    if "keypoints" in outputs:
+        points = outputs["keypoints"]
+        answer["detection_keypoints"] = tf.reverse(points[..., :2], axis=[-1]) / sizes[:, None, None, :]
+        answer["detection_keypoint_scores"] = points[..., 2]
     answer = {name: _padded(value, found, length) for name, value in answer.items()}
     return {"num_detections": tf.reduce_sum(tf.cast(found, tf.float32), axis=1), **answer}
 

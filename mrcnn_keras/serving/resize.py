@@ -1,4 +1,4 @@
-"""Pillow's bilinear resize of 8-bit images, as stock TensorFlow ops, to the last bit.
+"""The resizes of `data.resizing` as stock TensorFlow ops; Detectron2's, which is Pillow's, to the last bit.
 
 `tf.image.resize(antialias=True)` rounds differently, and detections would follow. Pillow resizes in two passes, first
 along the rows, then along the columns. In each pass a target pixel is a weighted sum of neighbouring source pixels,
@@ -8,6 +8,26 @@ with weights in fixed point, and it is rounded to a whole number before the next
 import tensorflow as tf
 
 _FRACTION_BITS = 22  # of the fixed-point weights
+
+
+def resize_like(rule: str, image: tf.Tensor, min_side: int, max_side: int) -> tf.Tensor:
+    """Resize a photo for detection.
+
+    Args:
+        rule: "detectron2" or "torchvision".
+        image: (H, W, 3) uint8.
+        min_side, max_side: as in `data.resizing.resize_like`.
+
+    Returns:
+        (h, w, 3) uint8, or float32 with "torchvision".
+    """
+    sides = tf.shape(image)[:2]
+    if rule == "detectron2":
+        return resize(image, resized_size(sides[0], sides[1], min_side, max_side))
+    exact = tf.cast(sides, tf.float64)
+    scale = tf.minimum(min_side / tf.reduce_min(exact), max_side / tf.reduce_max(exact))
+    size = tf.maximum(tf.cast(tf.floor(exact * scale), tf.int32), 1)
+    return tf.image.resize(tf.cast(image, tf.float32), size)
 
 
 def resize(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -3,7 +3,9 @@ import pytest
 import tensorflow as tf
 
 from mrcnn_keras.heads.box import BoxHead
+from mrcnn_keras.heads.keypoint import KeypointHead
 from mrcnn_keras.heads.mask import MaskHead, MaskPredictor, Upsample2x
+from mrcnn_keras.heads.res5 import Res5Head
 from mrcnn_keras.heads.rpn import RPNHead
 
 
@@ -13,7 +15,7 @@ def test_rpn_outputs_follow_the_anchors_order():
     logits, deltas = head(features)
     assert [tuple(level.shape) for level in logits] == [(2, 72), (2, 18)]
     assert [tuple(level.shape) for level in deltas] == [(2, 72, 4), (2, 18, 4)]
-    maps = head.objectness(head.conv(features[0]))
+    maps = head.objectness(head.convs[0](features[0]))
     np.testing.assert_allclose(logits[0][1, 3 * (6 * 2 + 5) + 2], maps[1, 2, 5, 2], rtol=1e-5)
 
 
@@ -53,3 +55,49 @@ def test_class_agnostic_masks_do_not_depend_on_the_class():
     masks = head(x, tf.constant([2, 7]))
     assert masks.shape == (2, 28, 28)
     np.testing.assert_array_equal(masks[0], masks[1])
+
+
+def test_mean_pooled_box_head_has_no_hidden_layer():
+    head = BoxHead(5, num_fcs=0, pool="mean")
+    x = tf.random.stateless_normal((3, 7, 7, 4), [0, 1])
+    logits, deltas = head(x)
+    assert logits.shape == (3, 6) and deltas.shape == (3, 20) and len(head.weights) == 4
+    np.testing.assert_allclose(logits, head.classifier(tf.reduce_mean(x, axis=[1, 2])), rtol=1e-5)
+
+
+def test_norms_of_fully_connected_layers():
+    head = BoxHead(2, num_fcs=1, fc_units=8, fc_norm="batch", norm_bias=True)
+    x = tf.random.stateless_normal((16, 2, 2, 4), [0, 1])
+    head(x)
+    norm = head.fcs[0].norm
+    norm.moving_mean.assign(np.linspace(-1, 1, 8))
+    norm.beta.assign(np.full(8, 0.25))
+    head.fcs[0].bias.assign(np.linspace(0, 2, 8))
+    hidden = tf.reshape(x, [16, 16]) @ tf.reshape(head.fcs[0].kernel, [16, 8]) + np.linspace(0, 2, 8)
+    hidden = tf.nn.relu((hidden - np.linspace(-1, 1, 8)) / np.sqrt(1 + 1e-5) + 0.25)
+    np.testing.assert_allclose(head(x)[0], head.classifier(hidden), atol=1e-4)
+    assert {w.path.split("/", 1)[1] for w in head.fcs[0].weights} >= {"fc1/kernel", "fc1/bias", "fc1/norm/gamma"}
+
+
+def test_two_rpn_convolutions():
+    head = RPNHead(channels=4, num_anchors=3, num_convs=2)
+    x = tf.random.stateless_normal((1, 4, 6, 8), [0, 1])
+    logits, _ = head([x])
+    maps = head.objectness(head.convs[1](head.convs[0](x)))
+    np.testing.assert_allclose(logits[0], tf.reshape(maps, [1, -1]), rtol=1e-5)
+
+
+def test_keypoint_head_quadruples_the_sides():
+    head = KeypointHead(5, channels=8, num_convs=2)
+    x = tf.random.stateless_normal((2, 14, 14, 4), [0, 1])
+    maps = head(x)
+    assert maps.shape == (2, 56, 56, 5) and maps.dtype == tf.float32
+    half = head.deconv(head.convs[1](head.convs[0](x)))
+    np.testing.assert_allclose(maps[:, 2, 2], 0.75**2 * half[:, 1, 1] + 0.75 * 0.25 * (half[:, 0, 1] + half[:, 1, 0])
+                               + 0.25**2 * half[:, 0, 0], atol=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_res5_head(strides):
+    head = Res5Head(2, res2_channels=8, width_per_group=4, strides=strides, norm="batch")
+    assert head(tf.ones((3, 14, 14, 32))).shape == (3, 14 // strides, 14 // strides, 64)

@@ -15,17 +15,26 @@ def test_cell_anchors_have_the_asked_area_and_ratio():
 
 def test_anchors_move_along_rows_first_by_the_stride():
     layer = Anchors(sizes=((8,), (16,)), ratios=(1.0,), strides=(4, 8))
-    fine, coarse = layer([tf.zeros((1, 2, 3, 5)), tf.zeros((1, 1, 1, 5))])
+    fine, coarse = layer([tf.zeros((1, 2, 3, 5)), tf.zeros((1, 1, 1, 5))], tf.zeros((1, 8, 12, 3)))
     centres = (fine[:, :2] + fine[:, 2:]) / 2
     np.testing.assert_allclose(centres, [[0, 0], [4, 0], [8, 0], [0, 4], [4, 4], [8, 4]])
     np.testing.assert_allclose(coarse, [[-8, -8, 8, 8]])
+
+
+def test_rounded_anchors_are_whole_pixels_at_the_distance_of_the_cells():
+    layer = Anchors(sizes=((32, 64),), ratios=(0.5, 2.0), strides=(64,), rounded=True)
+    (anchors,) = layer([tf.zeros((1, 13, 2, 5))], tf.zeros((1, 800, 128, 3)))
+    expected = [[-23, -11, 23, 11], [-45, -23, 45, 23], [-11, -23, 11, 23], [-23, -45, 23, 45]]
+    np.testing.assert_array_equal(anchors[:4], expected)  # ratios outermost
+    np.testing.assert_array_equal(anchors[8:9] - anchors[:1], [[0, 61, 0, 61]])  # 800 // 13
 
 
 def propose(logits, anchors, size=(100.0, 100.0), **arguments):
     logits = [tf.constant(level, tf.float32) for level in logits]
     deltas = [tf.zeros((*level.shape, 4)) for level in logits]
     layer = ProposalLayer(**arguments)
-    return layer(logits, deltas, [tf.constant(a, tf.float32) for a in anchors], tf.constant([size] * len(logits[0])))
+    windows = tf.constant([[0.0, 0.0, size[1], size[0]]] * len(logits[0]))
+    return layer(logits, deltas, [tf.constant(a, tf.float32) for a in anchors], windows)
 
 
 def test_overlapping_proposals_are_suppressed_within_a_level_only():
@@ -33,6 +42,25 @@ def test_overlapping_proposals_are_suppressed_within_a_level_only():
     boxes, scores = propose([[[1.0, 2.0, 0.5]], [[1.5]]], [[box, near, far], [box]], post_nms_topk=5)
     np.testing.assert_allclose(boxes[0], [near, box, far, [0] * 4, [0] * 4])
     np.testing.assert_allclose(scores[0], [2.0, 1.5, 0.5, 0, 0])
+
+
+def test_levels_together_are_suppressed_as_one():
+    box = [10, 10, 50, 50]
+    boxes, scores = propose([[[1.0]], [[1.5]]], [[box], [box]], post_nms_topk=2, by_level=False)
+    np.testing.assert_allclose(boxes[0], [box, [0] * 4])
+    np.testing.assert_allclose(scores[0], [1.5, 0])
+
+
+def test_small_proposals_are_dropped():
+    boxes, _ = propose([[[2.0, 1.0]]], [[[0, 0, 2.5, 30], [0, 0, 3.5, 30]]], post_nms_topk=2, min_size=3.0)
+    np.testing.assert_allclose(boxes[0], [[0, 0, 3.5, 30], [0] * 4])
+
+
+def test_delta_weights_scale_the_move():
+    layer = ProposalLayer(post_nms_topk=1, delta_weights=(10.0, 10.0, 5.0, 5.0))
+    anchors = [tf.constant([[0.0, 0.0, 20.0, 20.0]])]
+    boxes, _ = layer([tf.ones((1, 1))], [tf.constant([[[10.0, 0, 0, 0]]])], anchors, tf.constant([[0.0, 0, 99, 99]]))
+    np.testing.assert_allclose(boxes[0], [[20, 0, 40, 20]])
 
 
 def test_proposals_are_clipped_and_empty_ones_dropped():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn_keras.layers.conv_norm import ConvNorm
+from mrcnn_keras.layers.conv_norm import ConvNorm, dilated_by_parts
 from mrcnn_keras.layers.norm import BatchNorm, make_norm
 
 
@@ -103,3 +103,33 @@ def test_group_norm_and_no_norm():
 def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="'layer'"):
         make_norm("layer", 0.9, 1e-5, 32)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 10), (1, 3)])
+@pytest.mark.parametrize("dilation", [2, 3])
+def test_dilated_convolution_by_parts_and_its_gradient(size, dilation):
+    x = tf.Variable(tf.random.stateless_normal((2, *size, 3), [0, 1]))
+    kernel = tf.Variable(tf.random.stateless_normal((3, 3, 3, 4), [0, 2]))
+    expected = tf.nn.conv2d(x, kernel, 1, "SAME", dilations=dilation)
+    with tf.GradientTape() as tape:
+        found = dilated_by_parts(x, kernel, dilation)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    # The convolution is linear in both: <gradient, step> is the change of the sum.
+    gx, gk = tape.gradient(found, [x, kernel])
+    step = tf.random.stateless_normal(kernel.shape, [0, 3])
+    change = tf.reduce_sum(tf.nn.conv2d(x, step, 1, "SAME", dilations=dilation))
+    assert float(tf.reduce_sum(gk * step)) == pytest.approx(float(change), rel=1e-3, abs=1e-3)
+    step = tf.random.stateless_normal(x.shape, [0, 4])
+    change = tf.reduce_sum(tf.nn.conv2d(step, kernel, 1, "SAME", dilations=dilation))
+    assert float(tf.reduce_sum(gx * step)) == pytest.approx(float(change), rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_grouped_convolution_is_the_same_in_training(strides):
+    layer = ConvNorm(8, 3, strides=strides, groups=4)
+    x = tf.random.stateless_normal((2, 7, 9, 12), [0, 1])
+    expected = layer(x, training=False)
+    with tf.GradientTape() as tape:
+        found = layer(x, training=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert tape.gradient(found, layer.kernel.value).shape == (3, 3, 3, 8)

@@ -13,8 +13,8 @@ def detect(proposals, logits, deltas=None, size=(100.0, 100.0), **arguments):
     if deltas is None:
         deltas = tf.zeros((len(logits), 4 if arguments.get("class_agnostic") else 8))
     layer = DetectionLayer(num_classes=2, max_detections=4, **arguments)
-    sizes = tf.constant([size] * len(proposals))
-    return [r.numpy() for r in layer(logits, deltas, proposals, sizes)]
+    windows = tf.constant([[0.0, 0.0, size[1], size[0]]] * len(proposals))
+    return [r.numpy() for r in layer(logits, deltas, proposals, windows)]
 
 
 def test_suppression_is_class_by_class():
@@ -47,6 +47,20 @@ def test_boxes_are_clipped_and_only_the_best_kept():
     boxes, scores, classes = detect(proposals, logits, size=(50.0, 90.0))
     assert (boxes[0, :, 1] == 0).all() and boxes[0, :, 3].max() == 50 and boxes[0, :, 2].max() <= 90
     assert (np.diff(scores[0]) <= 0).all() and classes.shape == (1, 4)
+
+
+def test_small_detections_are_dropped():
+    boxes, _, classes = detect([[[10, 10, 12, 40], [50, 50, 60, 60]]], [[5.0, 0, 0], [4.0, 0, 0]], min_size=3.0)
+    assert classes[0].tolist() == [0, -1, -1, -1]
+    np.testing.assert_allclose(boxes[0, 0], [50, 50, 60, 60])
+
+
+def test_best_class_only_gives_a_proposal_one_detection_at_most():
+    proposals, logits = [[[10, 10, 30, 30], [50, 50, 70, 70]]], [[2.0, 1.5, 0], [1.0, 0, 1.5]]
+    assert (detect(proposals, logits)[2] >= 0).sum() == 4
+    _, scores, classes = detect(proposals, logits, best_class_only=True)
+    assert classes[0].tolist() == [0, -1, -1, -1]  # the second is background
+    np.testing.assert_allclose(scores[0, 0], np.exp(2) / (np.exp(2) + np.exp(1.5) + 1), rtol=1e-5)
 
 
 def test_found_rows_and_masks_return_to_their_places():

@@ -106,7 +106,10 @@ def test_tensor_signature_gives_the_models_detections(served):
 class Corner:
     """Stands in for a model: finds one object, the upper left quarter of the image, in an image lighter than 100."""
 
-    config = types.SimpleNamespace(image_min_side=32, image_max_side=64, size_divisor=32, max_detections=4)
+    config = types.SimpleNamespace(
+        image_min_side=32, image_max_side=64, size_divisor=32, max_detections=4, resize="detectron2",
+        square_padding=False,
+    )  # fmt: skip
 
     def __init__(self):
         self.factor = tf.Variable(0.5)
@@ -158,3 +161,19 @@ def test_an_older_export_is_replaced_and_other_folders_are_not(tmp_path):
     with pytest.raises(ValueError, match="no SavedModel"):
         export_saved_model(Corner(), tmp_path / "photos")
     assert (tmp_path / "photos" / "a.jpg").exists()
+
+
+def test_torchvisions_resize_and_keypoints_are_served_too(tmp_path):
+    from mrcnn_keras.model import MaskRCNN
+
+    fields = {"resize": "torchvision", "num_keypoints": 3, "keypoint_head_dim": 8, "keypoint_head_convs": 1}
+    model = MaskRCNN(TINY.replace(**fields, keypoint_score="logit", rpn_post_nms_topk_test=10, mask_head="none"))
+    export_saved_model(model, tmp_path / "1")
+    image = np.asarray(photo(123, 77, 3))
+    answer = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_tensor"](image=image[None])
+    (found,) = model.detect(image)
+    count = int(answer["num_detections"][0])
+    assert count == len(found) > 0 and "detection_masks" not in answer
+    points = answer["detection_keypoints"][0, :count].numpy()[..., ::-1] * [77, 123]
+    np.testing.assert_allclose(points, found.keypoints[..., :2], atol=0.02)
+    np.testing.assert_allclose(answer["detection_keypoint_scores"][0, :count], found.keypoints[..., 2], atol=1e-3)

@@ -1,0 +1,169 @@
+"""From a checkpoint's tensors to our variables' values and the config fields that go with them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mrcnn_keras.weights import caffe2, detectron2, matterport, torchvision
+from mrcnn_keras.weights.architecture import read_architecture
+from mrcnn_keras.weights.checkpoint import Checkpoint
+from mrcnn_keras.weights.limits import CheckpointError
+from mrcnn_keras.weights.names import NameMap
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpreted:
+    """What a checkpoint says in our words.
+
+    Attributes:
+        path: the file.
+        system: "detectron2", "torchvision", "matterport" or "keras".
+        architecture: fields of `MaskRCNNConfig` that were read off the tensors.
+        conventions: fields that follow from the system's own rules.
+        values: path of our variable -> array in our layout.
+        names: path of our variable -> name of the tensor in the file.
+        unknown: tensors that no name map knows.
+        whole: False for a bare ResNet.
+    """
+
+    path: str
+    system: str
+    architecture: dict[str, Any]
+    conventions: dict[str, Any]
+    values: dict[str, np.ndarray]
+    names: dict[str, str]
+    unknown: tuple[str, ...]
+    whole: bool
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Architecture and conventions together."""
+        return {**self.architecture, **self.conventions}
+
+
+def interpret(checkpoint: Checkpoint) -> Interpreted:
+    """Recognise the system that wrote a checkpoint, name its tensors and read the architecture off them.
+
+    Raises:
+        CheckpointError: no known system's names, or an architecture that this package does not have.
+    """
+    try:
+        if caffe2.is_caffe2(checkpoint.tensors):
+            checkpoint = dataclasses.replace(checkpoint, tensors=caffe2.as_detectron2(checkpoint.tensors))
+        tensors = {name.removeprefix("module."): value for name, value in checkpoint.tensors.items()}
+        for recognise in (_detectron2, _torchvision, _matterport, _keras):
+            found = recognise(checkpoint.path, tensors, checkpoint.extras)
+            if found is not None:
+                return found
+        _refuse_others(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from None
+    some = ", ".join(list(tensors)[:3])
+    raise CheckpointError(
+        f"{checkpoint.path}: its tensors ({some}, ...) have the names of none of Detectron2, torchvision, matterport "
+        "and Keras' ResNets"
+    )
+
+
+def _refuse_others(tensors: Mapping[str, Any]) -> None:
+    for mark, what in (("backbone.bottom_up.patch_embed", "a vision transformer"), ("head.cls_subnet", "RetinaNet")):
+        if any(mark in name for name in tensors):
+            raise CheckpointError(f"it is {what}, which this package does not have")
+
+
+def _detectron2(path: str, tensors: Mapping[str, Any], extras: Mapping[str, Any]) -> Interpreted | None:
+    prefix = detectron2.prefix_of(tensors)
+    if prefix is None:
+        return None
+    if any(name.startswith("roi_heads.box_head.0.") for name in tensors):
+        raise CheckpointError("it is a Cascade R-CNN, which this package does not have")
+    tensors = detectron2.canonical(tensors)
+    learnt = any(name.startswith(prefix) and name.endswith("num_batches_tracked") for name in tensors)
+    names = detectron2.name_map(prefix)
+    found = _torch(path, "detectron2", detectron2, names, tensors, ("sync_batch", learnt))
+    if extras.get("__author__") == "torchvision":  # a ResNet of torchvision's under Detectron2's names
+        stem = found.values["backbone/stem/kernel"]
+        found.values["backbone/stem/kernel"] = stem[:, :, ::-1]
+        found.conventions.update(torchvision.unread_settings(found.fields, tensors))
+    return found
+
+
+def _torchvision(path: str, tensors: Mapping[str, Any], extras: Mapping[str, Any]) -> Interpreted | None:
+    prefix = torchvision.prefix_of(tensors)
+    if prefix is None:
+        return None
+    tensors = torchvision.canonical(tensors)
+    learnt = bool(prefix) and any(name.endswith("num_batches_tracked") for name in tensors)
+    names = torchvision.name_map(prefix, torchvision.fc_index(tensors))
+    return _torch(path, "torchvision", torchvision, names, tensors, ("batch", learnt))
+
+
+def _torch(path, system, module, names: NameMap, tensors, norms: tuple[str, bool]) -> Interpreted:
+    named, unknown = _named(names, module.NOT_WEIGHTS, tensors)
+    agnostic = _is_agnostic(named, background_first=system == "torchvision")
+
+    def convert(ours: str, value: np.ndarray, cells: int) -> np.ndarray:
+        return module.layout(ours, agnostic, cells).to_ours(value)
+
+    values = {ours: convert(ours, value, 0) for ours, (_, value) in named.items()}
+    fields = _architecture(values, *norms)
+    if "box_pool_size" in fields and "box_head/fc1/kernel" in named:
+        first = named["box_head/fc1/kernel"][1]
+        values["box_head/fc1/kernel"] = convert("box_head/fc1/kernel", first, fields["box_pool_size"])
+    return _interpreted(path, system, fields, module.unread_settings(fields, tensors), values, named, unknown)
+
+
+def _is_agnostic(named: Mapping[str, tuple], background_first: bool) -> bool:
+    if "box_head/regressor/bias" not in named:
+        return False
+    rows = len(named["box_head/regressor/bias"][1])
+    return rows == 4 and (background_first or len(named["box_head/classifier/bias"][1]) > 2)
+
+
+def _matterport(path: str, tensors: Mapping[str, Any], extras: Mapping[str, Any]) -> Interpreted | None:
+    tensors = matterport.canonical(tensors)
+    if "mrcnn_class_logits/kernel" not in tensors and "res2a_branch2a/kernel" not in tensors:
+        return None
+    named, unknown = _named(matterport.name_map(), matterport.NOT_WEIGHTS, tensors)
+    values = {ours: matterport.to_ours(ours, value) for ours, (_, value) in named.items()}
+    fields = _architecture(values, "frozen", False)
+    conventions = matterport.unread_settings(fields, tensors)
+    return _interpreted(path, "matterport", fields, conventions, values, named, unknown)
+
+
+def _keras(path: str, tensors: Mapping[str, Any], extras: Mapping[str, Any]) -> Interpreted | None:
+    tensors = matterport.canonical(tensors)
+    if "conv1_conv/kernel" not in tensors:
+        return None
+    named, unknown = _named(matterport.keras_name_map(), matterport.NOT_WEIGHTS, tensors)
+    values = {ours: matterport.keras_to_ours(ours, value) for ours, (_, value) in named.items()}
+    fields = _architecture(values, "frozen", False)
+    conventions = matterport.keras_settings(fields, tensors)
+    return _interpreted(path, "keras", fields, conventions, values, named, unknown)
+
+
+def _named(names: NameMap, not_weights, tensors) -> tuple[dict[str, tuple[str, np.ndarray]], tuple[str, ...]]:
+    """Our path -> (name in the file, array), and the names that mean nothing to the map."""
+    named, unknown = {}, []
+    for name, value in tensors.items():
+        ours = names.ours(name)
+        if ours is not None:
+            named[ours] = (name, value)
+        elif not not_weights.fullmatch(name):
+            unknown.append(name)
+    return named, tuple(unknown)
+
+
+def _architecture(values: Mapping[str, np.ndarray], learnt_norms: str, backbone_is_learnt: bool) -> dict[str, Any]:
+    shapes = {path: value.shape for path, value in values.items()}
+    try:
+        return read_architecture(shapes, learnt_norms, backbone_is_learnt)
+    except (KeyError, IndexError, ZeroDivisionError) as error:
+        raise CheckpointError(f"its architecture cannot be read off its tensors: {error!r} is missing") from None
+
+
+def _interpreted(path, system, fields, conventions, values, named, unknown) -> Interpreted:
+    names = {ours: name for ours, (name, _) in named.items()}
+    return Interpreted(path, system, fields, conventions, values, names, unknown, whole="num_classes" in fields)

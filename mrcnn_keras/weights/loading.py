@@ -1,0 +1,276 @@
+"""Models from checkpoints: config, weights, and a report of what went where."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mrcnn_keras.config import MaskRCNNConfig, make_config
+from mrcnn_keras.weights.checkpoint import CheckpointError, read_checkpoint
+from mrcnn_keras.weights.class_names import CITYSCAPES, COCO, COCO_BY_ID, PERSON
+from mrcnn_keras.weights.interpret import Interpreted, interpret
+from mrcnn_keras.weights.transfer import ClassMap, match_classes
+
+# Variables that count, not learn.
+COUNTERS = ("draws",)
+ENDINGS = (".pkl", ".pth", ".pt", ".h5", ".safetensors", ".keras")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint's tensors and a model's variables.
+
+    Attributes:
+        source: the file.
+        system: that wrote it.
+        copied: paths of the variables that took a tensor whole.
+        classes: (class of the model, class of the checkpoint) whose rows were copied, where a class map was given.
+        fresh_classes: those of the model that the class map does not name.
+        fresh: path of each variable that kept its random weights -> why.
+        unused: tensors of the file that no variable took.
+    """
+
+    source: str
+    system: str
+    copied: tuple[str, ...]
+    classes: tuple[tuple[str, str], ...]
+    fresh_classes: tuple[str, ...]
+    fresh: Mapping[str, str]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{os.path.basename(self.source)} ({self.system}): {len(self.copied)} weights copied"]
+        lines += [f"  class {new} from {old}" for new, old in self.classes]
+        lines += [f"  class {name} fresh" for name in self.fresh_classes]
+        lines += [f"  fresh: {path}: {why}" for path, why in self.fresh.items()]
+        lines += [f"  not used: {name}" for name in self.unused]
+        return "\n".join(lines)
+
+
+def config_of(
+    source: Interpreted, class_names: tuple[str, ...], settings: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> MaskRCNNConfig:
+    """The config of a checkpoint.
+
+    Args:
+        source: the checkpoint.
+        class_names: of its classes; empty where nobody knows.
+        settings: fields that the publisher states; they win over what was guessed from the file.
+        overrides: fields that the user sets.
+
+    Raises:
+        ValueError: a field that does not exist or a value out of range.
+    """
+    fields = {**source.fields, **settings}
+    if class_names and len(class_names) == fields.get("num_classes"):
+        fields["class_names"] = tuple(class_names)
+    if "class_names" in overrides and "num_classes" not in overrides:
+        overrides = {**overrides, "num_classes": len(overrides["class_names"])}
+    if overrides.get("num_classes", fields.get("num_classes")) != fields.get("num_classes"):
+        fields.pop("class_names", None)
+    if "backbone" in overrides:
+        fields.pop("backbone_blocks", None)
+    return make_config({**fields, **overrides})
+
+
+def known_class_names(source: Interpreted) -> tuple[str, ...]:
+    """Class names that go with a number of classes in a system's public models; empty where there are none."""
+    count = source.fields.get("num_classes")
+    if source.fields.get("num_keypoints") == 17 and count == 1:
+        return PERSON
+    known = {
+        ("detectron2", 80): COCO,
+        ("detectron2", 8): CITYSCAPES,
+        ("matterport", 80): COCO,
+        ("torchvision", 90): COCO_BY_ID,
+    }
+    return known.get((source.system, count), ())
+
+
+def load_interpreted(
+    model: Any,
+    source: Interpreted,
+    source_names: tuple[str, ...] = (),
+    class_map: Mapping[str, str] | str | None = None,
+    partial: bool = False,
+    strict: bool = True,
+) -> LoadReport:
+    """Set a model's variables from a checkpoint.
+
+    Args:
+        model: `MaskRCNN`.
+        source: the checkpoint.
+        source_names: names of its classes, for a class map.
+        class_map: class of the model -> class of the checkpoint whose weights it takes, or "names" for every class
+            that both have; None copies the class-wise layers whole or not at all.
+        partial: whether the model may differ from the checkpoint's: variables may stay fresh, tensors unused.
+        strict: whether tensors that no variable takes are an error; of a partial load, those that no name map knows.
+
+    Raises:
+        CheckpointError: variables without a tensor or of another shape while not `partial`, or left-over tensors.
+            No variable has been changed.
+    """
+    classes = match_classes(class_map, model.config.names, source_names) if class_map else None
+    variables = {v.path: v for v in model.variables if v.path.rsplit("/", 1)[1] not in COUNTERS}
+    values, fresh = {}, {}
+    for path, variable in variables.items():
+        value, why = _value_for(path, variable, source.values.get(path), classes)
+        if value is None:
+            fresh[path] = why
+        else:
+            values[path] = value
+    unused = tuple(source.names[path] for path in source.values if path not in variables) + source.unknown
+    _check(source, fresh, unused, partial, strict)
+    _check_finite(source, values)
+    for path, value in values.items():
+        variables[path].assign(np.ascontiguousarray(value, dtype=np.float32))
+    pairs = classes.pairs if classes else ()
+    fresh_classes = tuple(n for n in classes.names if n not in dict(pairs)) if classes else ()
+    return LoadReport(source.path, source.system, tuple(values), pairs, fresh_classes, fresh, unused)
+
+
+def _value_for(path: str, variable: Any, value: np.ndarray | None, classes: ClassMap | None) -> tuple[Any, str]:
+    """What a variable takes from the checkpoint, or None and why it takes nothing."""
+    if value is None:
+        return None, "not in the checkpoint"
+    if classes is not None:
+        rows = classes.new_value(path, variable.numpy(), value)
+        if rows is not None:
+            return rows, ""
+    if tuple(value.shape) != tuple(variable.shape):
+        return None, f"{value.shape} in the checkpoint, {tuple(variable.shape)} here"
+    return value, ""
+
+
+def _check(source: Interpreted, fresh: Mapping[str, str], unused: tuple[str, ...], partial: bool, strict: bool) -> None:
+    if fresh and not partial:
+        raise CheckpointError(
+            f"{source.path}: {len(fresh)} weights of the model are not filled: "
+            f"{_some(f'{path} ({why})' for path, why in fresh.items())}"
+        )
+    excess = source.unknown if partial else unused
+    if excess and strict:
+        raise CheckpointError(
+            f"{source.path}: {len(excess)} tensors have no place in the model: {_some(excess)}; "
+            "pass strict=False to leave them out"
+        )
+
+
+def _check_finite(source: Interpreted, values: Mapping[str, np.ndarray]) -> None:
+    for path, value in values.items():
+        if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+            raise CheckpointError(f"{source.path}: {source.names[path]} holds something else than finite numbers")
+
+
+def _some(names) -> str:
+    names = list(names)
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def open_checkpoint(path_or_id: str | os.PathLike) -> tuple[Interpreted, tuple[str, ...], dict[str, Any]]:
+    """A checkpoint by its path or its id.
+
+    Returns: the checkpoint, its class names (empty where unknown), and settings that its publisher states.
+
+    Raises:
+        CheckpointError, DownloadError: the file is unusable or cannot be had.
+        ValueError: neither a file nor an id.
+    """
+    if os.path.exists(path_or_id):
+        source = interpret(read_checkpoint(path_or_id))
+        return source, known_class_names(source), {}
+    if os.fspath(path_or_id).endswith(ENDINGS):
+        raise CheckpointError(f"there is no file {os.fspath(path_or_id)!r}")
+    from mrcnn_keras.weights import zoo
+    from mrcnn_keras.weights.download import fetch
+
+    entry = zoo.find(os.fspath(path_or_id))
+    source = interpret(read_checkpoint(fetch(entry)))
+    return source, entry.class_names or known_class_names(source), dict(entry.settings)
+
+
+def from_pretrained(
+    model_class: Any,
+    path_or_id: str | os.PathLike,
+    class_map: Any,
+    source_class_names: Any,
+    strict: bool,
+    overrides: Mapping[str, Any],
+) -> Any:
+    """What `MaskRCNN.from_pretrained` does; arguments and errors are its."""
+    if os.fspath(path_or_id).endswith(".keras"):
+        return _from_keras_file(model_class, path_or_id, class_map, overrides)
+    source, names, settings = open_checkpoint(path_or_id)
+    names = tuple(source_class_names or names)
+    count = source.fields.get("num_classes", len(names))
+    if len(names) not in (0, count):
+        raise ValueError(f"{len(names)} source_class_names for a checkpoint of {count} classes")
+    model = model_class(config_of(source, names, settings, overrides))
+    changed = set(overrides) & {*source.architecture, "class_names"}
+    partial = not source.whole or bool(changed) or class_map is not None
+    return _loaded(model, source, names, class_map, partial, strict)
+
+
+def _loaded(model: Any, *arguments: Any) -> Any:
+    """The model with `load_interpreted`'s report, which is printed where anything was left over."""
+    model.load_report = report = load_interpreted(model, *arguments)
+    if report.fresh or report.fresh_classes or report.unused:
+        print(report, file=sys.stderr)
+    return model
+
+
+def _from_keras_file(model_class: Any, path: str | os.PathLike, class_map: Any, overrides: Mapping[str, Any]) -> Any:
+    """A model of this package, with some fields changed; what fits is copied."""
+    model = model_class.load(path)
+    if not overrides and class_map is None:
+        return model
+    values = {v.path: v.numpy() for v in model.variables}
+    names = {path: path for path in values}
+    own = Interpreted(os.fspath(path), "mrcnn_keras", model.config.to_dict(), {}, values, names, (), whole=True)
+    changed = model_class(config_of(own, model.config.class_names, {}, overrides))
+    return _loaded(changed, own, model.config.names, class_map, True)
+
+
+def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: str, overrides: Mapping) -> Any:
+    """What `MaskRCNN.from_preset` does where weights are given; arguments and errors are its."""
+    if os.path.isfile(weights) and os.fspath(weights).endswith((".keras", ".weights.h5")):
+        model = model_class(config)
+        model.load_weights(weights)
+        return model
+    if weights == "coco":
+        if preset not in PRESET_WEIGHTS:
+            known = ", ".join(PRESET_WEIGHTS)
+            raise ValueError(f"weights='coco': there is no public model of {preset!r}, only of {known}")
+        return from_pretrained(model_class, PRESET_WEIGHTS[preset], None, None, True, overrides)
+    if weights == "imagenet":
+        weights = f"torchvision/{config.backbone}"
+    source, names, settings = open_checkpoint(weights)
+    taken = _settings_for(config, source, settings)
+    model = model_class(make_config({**config.to_dict(), **taken, **overrides}))
+    model = _loaded(model, source, names, None, True)
+    if not any(path.startswith("backbone/res5") or path.startswith("res5") for path in model.load_report.copied):
+        raise CheckpointError(f"{source.path}: its {source.fields['backbone']} is not the backbone of {preset!r}")
+    return model
+
+
+def _settings_for(config: MaskRCNNConfig, source: Interpreted, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a preset has to take over for a checkpoint's weights to mean what they meant."""
+    conventions = {**source.conventions, **settings}
+    if not source.whole:
+        return {**source.architecture, **conventions}
+    if source.architecture["features"] == config.features:
+        return conventions
+    return {name: value for name, value in conventions.items() if name in _OF_THE_BACKBONE}
+
+
+_OF_THE_BACKBONE = ("pixel_mean", "pixel_std", "stride_in_1x1", "stem_pool", "norm_epsilon")
+PRESET_WEIGHTS = {
+    "mask_rcnn_resnet50_fpn": "detectron2/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x",
+    "mask_rcnn_resnet101_fpn": "detectron2/COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x",
+    "faster_rcnn_resnet50_fpn": "detectron2/COCO-Detection/faster_rcnn_R_50_FPN_3x",
+    "faster_rcnn_resnet101_fpn": "detectron2/COCO-Detection/faster_rcnn_R_101_FPN_3x",
+    "mask_rcnn_resnet50_fpn_gn": "detectron2/Misc/mask_rcnn_R_50_FPN_3x_gn",
+}
