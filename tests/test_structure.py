@@ -93,8 +93,8 @@ LIGHT = [
     "mrcnn_keras.serving",
     "mrcnn_keras.weights.loading",
     "mrcnn_keras.weights.writing",
-    "mrcnn_keras.weights.zoo",
-    "mrcnn_keras.weights.download",
+    "mrcnn_keras.weights.zoo.lookup",
+    "mrcnn_keras.weights.zoo.download",
 ]
 
 

@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from ..layers.conv_norm import ConvNorm
+from ..layers.normed import NormedLayer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class FPN(keras.layers.Layer):
+class FPN(NormedLayer):
     """Top-down pathway with lateral connections, and one more level by subsampling.
 
     Args:
@@ -18,17 +19,9 @@ class FPN(keras.layers.Layer):
     (B, H / s, W / s, channels), s = 4, 8, 16, 32, 64.
     """
 
-    def __init__(self, channels=256, norm="none", norm_momentum=0.9, norm_epsilon=1e-5, norm_groups=32,
-                 norm_bias=False, **kwargs):  # fmt: skip
+    def __init__(self, channels=256, **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
-        self.norm_arguments = {
-            "norm": norm,
-            "norm_momentum": norm_momentum,
-            "norm_epsilon": norm_epsilon,
-            "norm_groups": norm_groups,
-            "norm_bias": norm_bias,
-        }
         every = {"kernel_initializer": "xavier", **self.norm_arguments}
         self.laterals = [ConvNorm(channels, 1, name=f"lateral{level}", **every) for level in (2, 3, 4, 5)]
         self.outputs = [ConvNorm(channels, 3, name=f"output{level}", **every) for level in (2, 3, 4, 5)]
@@ -52,7 +45,7 @@ class FPN(keras.layers.Layer):
         return [*shapes, (shapes[-1][0], *sides, self.channels)]
 
     def get_config(self):
-        return {**super().get_config(), "channels": self.channels, **self.norm_arguments}
+        return {**super().get_config(), "channels": self.channels}
 
 
 def add_upsampled(fine: tf.Tensor, coarse: tf.Tensor) -> tf.Tensor:

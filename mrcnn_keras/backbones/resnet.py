@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from ..layers.bottleneck import Bottleneck, make_stage
 from ..layers.conv_norm import ConvNorm
+from ..layers.normed import NormedLayer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class ResNet(keras.layers.Layer):
+class ResNet(NormedLayer):
     """The convolutional body of a ResNet: stem, res2, res3, res4 and, where it is not in the head, res5.
 
     Args:
@@ -39,13 +40,9 @@ class ResNet(keras.layers.Layer):
         res5_dilation=1,
         stem_pool="symmetric",
         norm="frozen",
-        norm_momentum=0.9,
-        norm_epsilon=1e-5,
-        norm_groups=32,
-        norm_bias=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(norm=norm, **kwargs)
         self.block_counts = tuple(block_counts)
         self.stem_channels = stem_channels
         self.res2_channels = res2_channels
@@ -55,13 +52,6 @@ class ResNet(keras.layers.Layer):
         self.freeze_at = freeze_at
         self.res5_dilation = res5_dilation
         self.stem_pool = stem_pool
-        self.norm_arguments = {
-            "norm": norm,
-            "norm_momentum": norm_momentum,
-            "norm_epsilon": norm_epsilon,
-            "norm_groups": norm_groups,
-            "norm_bias": norm_bias,
-        }
         self.stem = ConvNorm(stem_channels, 7, strides=2, relu=True, name="stem", **self.norm_arguments)
         self.stages = [self._make_stage(index, count) for index, count in enumerate(self.block_counts)]
         self._freeze()
@@ -120,7 +110,7 @@ class ResNet(keras.layers.Layer):
             "res5_dilation stem_pool"
         ).split()
         own = {name: getattr(self, name) for name in names}
-        return {**super().get_config(), **own, **self.norm_arguments}
+        return {**super().get_config(), **own}
 
 
 def _pooled(shape):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from mrcnn_keras.commands.quiet import import_tensorflow
-from mrcnn_keras.weights.cache import CACHE_VARIABLE, cache_folder
+from mrcnn_keras.weights.zoo.cache import CACHE_VARIABLE, cache_folder
 
 HELP = "report versions, devices, the RoIAlign in use and free room"
 _PACKAGES = ("keras", "numpy", "pillow", "pycocotools", "matplotlib", "scikit-image")

@@ -11,7 +11,7 @@ from mrcnn_keras.commands.options import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mrcnn_keras.weights.pretrained import PretrainedModel
+    from mrcnn_keras.weights.zoo.pretrained import PretrainedModel
 
 HELP = "list the public checkpoints by id"
 _TASKS = ("box", "mask", "keypoints")
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the checkpoints, with "cached" for those that need no download."""
-    from mrcnn_keras.weights import zoo
+    from mrcnn_keras.weights.zoo import lookup as zoo
 
     models = [model for model in zoo.all_models() if args.filter.casefold() in model.id.casefold()]
     if not models:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 def _table(models: "list[PretrainedModel]") -> "Table":
     from rich.table import Table
 
-    from mrcnn_keras.weights.download import cached_path
+    from mrcnn_keras.weights.zoo.download import cached_path
 
     table = Table("id", caption="AP on the data that the model is for, in percent. MB: download, where it is known.")
     table.columns[0].overflow = "fold"
@@ -62,7 +62,7 @@ def _table(models: "list[PretrainedModel]") -> "Table":
 
 
 def _as_dict(model: "PretrainedModel") -> dict:
-    from mrcnn_keras.weights.download import cached_path
+    from mrcnn_keras.weights.zoo.download import cached_path
 
     path = cached_path(model)
     return {**dataclasses.asdict(model), "path": str(path), "cached": path.is_file()}

@@ -92,7 +92,7 @@ def model(text: str) -> str:
     path = pathlib.Path(text).expanduser()
     if path.is_file():
         return str(path)
-    from mrcnn_keras.weights import zoo
+    from mrcnn_keras.weights.zoo import lookup as zoo
 
     if text.endswith(MODEL_ENDINGS) or path.exists():
         raise argparse.ArgumentTypeError(_absent(path, "file"))

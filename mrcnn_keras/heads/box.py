@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from ..layers.conv_norm import ConvNorm, conv_initializer
+from ..layers.normed import NormedLayer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class BoxHead(keras.layers.Layer):
+class BoxHead(NormedLayer):
     """Convolutions (if any), fully connected layers with ReLU, then a classifier and a regressor.
 
     Args:
@@ -33,11 +34,6 @@ class BoxHead(keras.layers.Layer):
         class_agnostic=False,
         fc_norm="none",
         pool="flatten",
-        norm="none",
-        norm_momentum=0.9,
-        norm_epsilon=1e-5,
-        norm_groups=32,
-        norm_bias=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -49,13 +45,6 @@ class BoxHead(keras.layers.Layer):
         self.class_agnostic = class_agnostic
         self.fc_norm = fc_norm
         self.pool = pool
-        self.norm_arguments = {
-            "norm": norm,
-            "norm_momentum": norm_momentum,
-            "norm_epsilon": norm_epsilon,
-            "norm_groups": norm_groups,
-            "norm_bias": norm_bias,
-        }
         every = self.norm_arguments
         self.convs = [ConvNorm(conv_channels, 3, relu=True, name=f"conv{i + 1}", **every) for i in range(num_convs)]
         self.fcs = [_hidden(fc_units, f"fc{i + 1}", {**every, "norm": fc_norm}) for i in range(num_fcs)]
@@ -100,7 +89,7 @@ class BoxHead(keras.layers.Layer):
     def get_config(self):
         names = "num_classes num_convs conv_channels num_fcs fc_units class_agnostic fc_norm pool".split()
         own = {name: getattr(self, name) for name in names}
-        return {**super().get_config(), **own, **self.norm_arguments}
+        return {**super().get_config(), **own}
 
 
 def _hidden(units: int, name: str, norm: dict) -> keras.layers.Layer:

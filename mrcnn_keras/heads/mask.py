@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from ..layers.conv_norm import ConvNorm, conv_initializer
+from ..layers.normed import NormedLayer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class MaskHead(keras.layers.Layer):
+class MaskHead(NormedLayer):
     """3x3 convolutions, a 2x2 deconvolution with stride 2, and a 1x1 convolution for the RoI's own class.
 
     Only the mask of one class is ever used (the ground truth's in training, the predicted one at inference), so the
@@ -29,11 +30,6 @@ class MaskHead(keras.layers.Layer):
         channels=256,
         num_convs=4,
         class_agnostic=False,
-        norm="none",
-        norm_momentum=0.9,
-        norm_epsilon=1e-5,
-        norm_groups=32,
-        norm_bias=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -41,13 +37,6 @@ class MaskHead(keras.layers.Layer):
         self.channels = channels
         self.num_convs = num_convs
         self.class_agnostic = class_agnostic
-        self.norm_arguments = {
-            "norm": norm,
-            "norm_momentum": norm_momentum,
-            "norm_epsilon": norm_epsilon,
-            "norm_groups": norm_groups,
-            "norm_bias": norm_bias,
-        }
         every = self.norm_arguments
         self.convs = [ConvNorm(channels, 3, relu=True, name=f"conv{i + 1}", **every) for i in range(num_convs)]
         self.predictor = MaskPredictor(1 if class_agnostic else num_classes, name="predictor")
@@ -76,7 +65,7 @@ class MaskHead(keras.layers.Layer):
 
     def get_config(self):
         own = {name: getattr(self, name) for name in ("num_classes", "channels", "num_convs", "class_agnostic")}
-        return {**super().get_config(), **own, **self.norm_arguments}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")

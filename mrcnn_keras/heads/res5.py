@@ -3,10 +3,11 @@
 import keras
 
 from ..layers.bottleneck import make_stage
+from ..layers.normed import NormedLayer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class Res5Head(keras.layers.Layer):
+class Res5Head(NormedLayer):
     """res5 on the features of each RoI, shared by the box and the mask branch.
 
     Args:
@@ -27,26 +28,15 @@ class Res5Head(keras.layers.Layer):
         stride_in_1x1=False,
         strides=2,
         norm="frozen",
-        norm_momentum=0.9,
-        norm_epsilon=1e-5,
-        norm_groups=32,
-        norm_bias=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(norm=norm, **kwargs)
         self.count = count
         self.res2_channels = res2_channels
         self.num_groups = num_groups
         self.width_per_group = width_per_group
         self.stride_in_1x1 = stride_in_1x1
         self.strides = strides
-        self.norm_arguments = {
-            "norm": norm,
-            "norm_momentum": norm_momentum,
-            "norm_epsilon": norm_epsilon,
-            "norm_groups": norm_groups,
-            "norm_bias": norm_bias,
-        }
         self.blocks = make_stage(
             3, count, res2_channels, num_groups, width_per_group, strides, stride_in_1x1=stride_in_1x1,
             **self.norm_arguments,
@@ -74,4 +64,4 @@ class Res5Head(keras.layers.Layer):
     def get_config(self):
         names = "count res2_channels num_groups width_per_group stride_in_1x1 strides".split()
         own = {name: getattr(self, name) for name in names}
-        return {**super().get_config(), **own, **self.norm_arguments}
+        return {**super().get_config(), **own}

@@ -4,10 +4,11 @@ import keras
 import tensorflow as tf
 
 from .conv_norm import ConvNorm
+from .normed import NormedLayer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class Bottleneck(keras.layers.Layer):
+class Bottleneck(NormedLayer):
     """1x1, 3x3, 1x1 convolutions beside a shortcut.
 
     Args:
@@ -30,13 +31,9 @@ class Bottleneck(keras.layers.Layer):
         dilation=1,
         projection=False,
         norm="frozen",
-        norm_momentum=0.9,
-        norm_epsilon=1e-5,
-        norm_groups=32,
-        norm_bias=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(norm=norm, **kwargs)
         self.filters = filters
         self.bottleneck_filters = bottleneck_filters
         self.strides = strides
@@ -44,13 +41,6 @@ class Bottleneck(keras.layers.Layer):
         self.groups = groups
         self.dilation = dilation
         self.projection = projection
-        self.norm_arguments = {
-            "norm": norm,
-            "norm_momentum": norm_momentum,
-            "norm_epsilon": norm_epsilon,
-            "norm_groups": norm_groups,
-            "norm_bias": norm_bias,
-        }
         first, second = (strides, 1) if stride_in_1x1 else (1, strides)
         every = self.norm_arguments
         self.conv1 = ConvNorm(bottleneck_filters, 1, strides=first, relu=True, name="conv1", **every)
@@ -83,7 +73,7 @@ class Bottleneck(keras.layers.Layer):
     def get_config(self):
         names = "filters bottleneck_filters strides stride_in_1x1 groups dilation projection".split()
         own = {name: getattr(self, name) for name in names}
-        return {**super().get_config(), **own, **self.norm_arguments}
+        return {**super().get_config(), **own}
 
 
 def make_stage(

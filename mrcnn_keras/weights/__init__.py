@@ -1,10 +1,10 @@
 """Checkpoints of other systems: safe readers of their files, name maps, public ids, and the way back."""
 
-from .checkpoint import Checkpoint, CheckpointError, read_checkpoint
-from .download import DownloadError, fetch
 from .loading import LoadReport
+from .readers.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from .writing import save_checkpoint
-from .zoo import PretrainedModel, all_models, find
+from .zoo.download import DownloadError, fetch
+from .zoo.lookup import PretrainedModel, all_models, find
 
 __all__ = [
     "Checkpoint",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mrcnn_keras.config import MaskRCNNConfig, make_config
-from mrcnn_keras.weights.checkpoint import CheckpointError, read_checkpoint
-from mrcnn_keras.weights.class_names import CITYSCAPES, COCO, COCO_BY_ID, PERSON
-from mrcnn_keras.weights.interpret import Interpreted, interpret
+from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
+from mrcnn_keras.weights.systems.interpret import Interpreted, interpret
 from mrcnn_keras.weights.transfer import ClassMap, match_classes
+from mrcnn_keras.weights.zoo.class_names import CITYSCAPES, COCO, COCO_BY_ID, PERSON
 
 # Variables that count, not learn.
 COUNTERS = ("draws",)
@@ -184,8 +184,8 @@ def open_checkpoint(path_or_id: str | os.PathLike) -> tuple[Interpreted, tuple[s
         return source, known_class_names(source), {}
     if os.fspath(path_or_id).endswith(ENDINGS):
         raise CheckpointError(f"there is no file {os.fspath(path_or_id)!r}")
-    from mrcnn_keras.weights import zoo
-    from mrcnn_keras.weights.download import fetch
+    from mrcnn_keras.weights.zoo import lookup as zoo
+    from mrcnn_keras.weights.zoo.download import fetch
 
     entry = zoo.find(os.fspath(path_or_id))
     source = interpret(read_checkpoint(fetch(entry)))

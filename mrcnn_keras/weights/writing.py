@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_keras.weights import detectron2, torchvision
+from mrcnn_keras.weights.systems import detectron2, torchvision
 
 AUTHOR = "mrcnn_keras"
 

@@ -9,6 +9,7 @@ import keras
 import pytest
 
 import mrcnn_keras
+from mrcnn_keras.layers.normed import NormedLayer
 
 KINDS = (keras.layers.Layer, keras.optimizers.Optimizer, keras.optimizers.schedules.LearningRateSchedule)
 
@@ -62,7 +63,10 @@ def other_value(name, default):
 def other_arguments(cls):
     """For every named argument of the constructor a value that is not its default."""
     values = {}
-    for name, parameter in inspect.signature(cls.__init__).parameters.items():
+    parameters = dict(inspect.signature(cls.__init__).parameters)
+    if issubclass(cls, NormedLayer):
+        parameters = {**inspect.signature(NormedLayer.__init__).parameters, **parameters}
+    for name, parameter in parameters.items():
         if name == "self" or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         if name in SPECIAL.get(cls.__name__, {}):

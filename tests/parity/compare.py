@@ -195,7 +195,7 @@ LOSSES = {
 
 
 def _gradients(case: Case, model, tape, total) -> dict[str, float]:
-    from mrcnn_keras.weights import detectron2
+    from mrcnn_keras.weights.systems import detectron2
 
     names = detectron2.name_map("backbone.bottom_up.")
     keys = [key for key in case.expected if key.startswith("grad_")]

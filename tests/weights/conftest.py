@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mrcnn_keras.weights.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from mrcnn_keras.weights.readers.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 
 
 @pytest.fixture(scope="session")

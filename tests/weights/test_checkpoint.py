@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mrcnn_keras.weights import checkpoint as checkpoint_module
-from mrcnn_keras.weights.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from mrcnn_keras.weights.readers import checkpoint as checkpoint_module
+from mrcnn_keras.weights.readers.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 
 X, Y = np.arange(6, dtype=np.float32).reshape(2, 3), np.array([1.5])
 

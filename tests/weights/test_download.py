@@ -17,10 +17,11 @@ import threading
 
 import pytest
 
-from mrcnn_keras.weights import download, zoo
-from mrcnn_keras.weights.download import DownloadError, cached_path, fetch
-from mrcnn_keras.weights.http_file import HttpFile
-from mrcnn_keras.weights.pretrained import PretrainedModel
+from mrcnn_keras.weights.zoo import download
+from mrcnn_keras.weights.zoo import lookup as zoo
+from mrcnn_keras.weights.zoo.download import DownloadError, cached_path, fetch
+from mrcnn_keras.weights.zoo.http_file import HttpFile
+from mrcnn_keras.weights.zoo.pretrained import PretrainedModel
 
 CONTENT = random.Random(0).randbytes(300_000)
 NEW_CONTENT = random.Random(1).randbytes(250_000)
@@ -469,5 +470,5 @@ def test_an_unknown_id_is_a_value_error():
 
 
 def test_tensorflow_is_left_alone():
-    code = "import sys, mrcnn_keras.weights.download; assert not {'tensorflow', 'keras', 'rich'} & set(sys.modules)"
+    code = "import sys, mrcnn_keras.weights.zoo.download; assert not {'tensorflow', 'keras', 'rich'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

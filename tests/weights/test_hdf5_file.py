@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mrcnn_keras.weights.checkpoint import CheckpointError, read_checkpoint
+from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 
 EDITS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 1 << 16), st.binary(min_size=1, max_size=9)), min_size=1, max_size=4
@@ -260,7 +260,7 @@ def test_files_with_endless_objects(make):
         for number in range(300):
             file[f"x{number}"] = file["x"]
 
-    from mrcnn_keras.weights import hdf5_file
+    from mrcnn_keras.weights.readers import hdf5_file
 
     path = make(fill)
     assert len(read_checkpoint(path).tensors) == 301

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from mrcnn_keras import cli
-from mrcnn_keras.weights import zoo
-from mrcnn_keras.weights.download import cached_path
+from mrcnn_keras.weights.zoo import lookup as zoo
+from mrcnn_keras.weights.zoo.download import cached_path
 
 MASK = "detectron2/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x"
 

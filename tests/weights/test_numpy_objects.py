@@ -5,9 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from mrcnn_keras.weights.limits import Budget, CheckpointError
-from mrcnn_keras.weights.numpy_objects import PickledArray, numpy_names
-from mrcnn_keras.weights.pickle_machine import read_pickle
+from mrcnn_keras.weights.readers.limits import Budget, CheckpointError
+from mrcnn_keras.weights.readers.numpy_objects import PickledArray, numpy_names
+from mrcnn_keras.weights.readers.pickle_machine import read_pickle
 
 PROTOCOLS = range(6)
 

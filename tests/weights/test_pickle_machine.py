@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mrcnn_keras.weights.limits import Budget, CheckpointError
-from mrcnn_keras.weights.numpy_objects import numpy_names
-from mrcnn_keras.weights.pickle_machine import read_pickle
+from mrcnn_keras.weights.readers.limits import Budget, CheckpointError
+from mrcnn_keras.weights.readers.numpy_objects import numpy_names
+from mrcnn_keras.weights.readers.pickle_machine import read_pickle
 
 PROTOCOLS = range(6)
 EDITS = st.lists(

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mrcnn_keras.weights.checkpoint import CheckpointError, read_checkpoint
+from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 
 from . import system_layouts as layouts
 from .system_layouts import random_tensors, write
@@ -195,7 +195,7 @@ CITYSCAPES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "
 
 
 def test_classes_are_copied_by_name_from_coco_to_cityscapes(narrow, capsys):
-    from mrcnn_keras.weights.class_names import COCO
+    from mrcnn_keras.weights.zoo.class_names import COCO
 
     model = from_pretrained(narrow("d2_r50_fpn"), class_names=CITYSCAPES, class_map="names")
     tensors = read_checkpoint(narrow("d2_r50_fpn")).tensors

@@ -21,7 +21,7 @@ ID = "detectron2/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x"
 @pytest.fixture
 def published(tmp_path, monkeypatch):
     """The id's file, but narrow, at its own path on a loopback server; the requests that came."""
-    from mrcnn_keras.weights import zoo
+    from mrcnn_keras.weights.zoo import lookup as zoo
 
     entry = zoo.find(ID)
     path = tmp_path / "site" / entry.url.split("/", 3)[3]

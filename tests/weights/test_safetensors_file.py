@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mrcnn_keras.weights.checkpoint import CheckpointError, read_checkpoint
+from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 
 EDITS = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 1 << 16), st.binary(min_size=1, max_size=9)), min_size=1, max_size=4

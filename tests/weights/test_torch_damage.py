@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from mrcnn_keras.weights.checkpoint import CheckpointError
+from mrcnn_keras.weights.readers.checkpoint import CheckpointError
 
 from .torch_writer import FORMS, Call, Named, Storage, floats, tensor, write, write_stream, write_zip
 

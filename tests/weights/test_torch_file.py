@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from mrcnn_keras.weights.checkpoint import CheckpointError, read_checkpoint
+from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 
 from .torch_writer import FORMS, Call, Named, Storage, floats, tensor, write, write_stream
 

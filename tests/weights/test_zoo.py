@@ -7,7 +7,7 @@ import urllib.parse
 import pytest
 
 from mrcnn_keras.config import MaskRCNNConfig, make_config
-from mrcnn_keras.weights import zoo
+from mrcnn_keras.weights.zoo import lookup as zoo
 
 MODELS = zoo.all_models()
 each = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)

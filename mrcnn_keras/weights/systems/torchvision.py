@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mrcnn_keras.weights.layouts import Layout, torch_layout
-from mrcnn_keras.weights.names import MAX_BLOCKS, MAX_CONVS, STAGES, NameMap
+from mrcnn_keras.weights.systems.layouts import Layout, torch_layout
+from mrcnn_keras.weights.systems.names import MAX_BLOCKS, MAX_CONVS, STAGES, NameMap
 
 NOT_WEIGHTS = re.compile(r"(.*\.)?num_batches_tracked|fc\.(weight|bias)")
 BODY = "backbone.body."

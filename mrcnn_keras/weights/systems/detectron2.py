@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mrcnn_keras.weights.layouts import Layout, torch_layout
-from mrcnn_keras.weights.names import MAX_BLOCKS, MAX_CONVS, STAGES, NameMap, with_norms
+from mrcnn_keras.weights.systems.layouts import Layout, torch_layout
+from mrcnn_keras.weights.systems.names import MAX_BLOCKS, MAX_CONVS, STAGES, NameMap, with_norms
 
 # Constants, counters and copies of settings; nothing to be learnt from them.
 NOT_WEIGHTS = re.compile(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_keras.weights.names import KERAS_CONV, KERAS_NORM, MAX_BLOCKS, STAGES, NameMap
+from mrcnn_keras.weights.systems.names import KERAS_CONV, KERAS_NORM, MAX_BLOCKS, STAGES, NameMap
 
 NOT_WEIGHTS = re.compile(r"(predictions|probs|fc1000)/(kernel|bias)|.*\banchors\b.*")
 

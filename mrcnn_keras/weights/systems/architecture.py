@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mrcnn_keras.config import BLOCK_COUNTS
-from mrcnn_keras.weights.limits import CheckpointError
+from mrcnn_keras.weights.readers.limits import CheckpointError
 
 Shapes = Mapping[str, tuple[int, ...]]
 _BACKBONES = {counts: name for name, counts in BLOCK_COUNTS.items()}

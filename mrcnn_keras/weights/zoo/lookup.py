@@ -2,10 +2,10 @@
 
 import difflib
 
-from . import zoo_detectron2, zoo_others
+from . import detectron2, others
 from .pretrained import PretrainedModel
 
-_MODELS = (*zoo_detectron2.MODELS, *zoo_others.MODELS)
+_MODELS = (*detectron2.MODELS, *others.MODELS)
 
 
 def all_models() -> tuple[PretrainedModel, ...]:

@@ -10,7 +10,7 @@ import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
 
-from . import zoo
+from . import lookup as zoo
 from .cache import cache_folder
 from .http_file import DownloadError, HttpFile, UnreachableError, version_file, writing
 from .pretrained import PretrainedModel

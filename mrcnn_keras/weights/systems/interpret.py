@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_keras.weights import caffe2, detectron2, matterport, torchvision
-from mrcnn_keras.weights.architecture import read_architecture
-from mrcnn_keras.weights.checkpoint import Checkpoint
-from mrcnn_keras.weights.limits import CheckpointError
-from mrcnn_keras.weights.names import NameMap
+from mrcnn_keras.weights.readers.checkpoint import Checkpoint
+from mrcnn_keras.weights.readers.limits import CheckpointError
+from mrcnn_keras.weights.systems import caffe2, detectron2, matterport, torchvision
+from mrcnn_keras.weights.systems.architecture import read_architecture
+from mrcnn_keras.weights.systems.names import NameMap
 
 
 @dataclasses.dataclass(frozen=True)

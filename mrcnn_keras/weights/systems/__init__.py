@@ -1,0 +1,1 @@
+"""What the tensors of each system are called and how they lie, and what its files leave unsaid."""

@@ -1,0 +1,1 @@
+"""Public checkpoints by id, and their download."""
