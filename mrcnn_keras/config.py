@@ -28,7 +28,8 @@ class MaskRCNNConfig:
         resize: the system whose way of resizing a photo for detection is followed: "detectron2" (Pillow), "torchvision"
             or "matterport".
         square_padding: the image lies in the middle of a black square of `image_max_side` (matterport), and not at the
-            top left with zeros after normalising.
+            top left with zeros after normalising. Both are for detection; training resizes with Pillow and pads at the
+            bottom right.
         pixel_mean, pixel_std: RGB, on the 0..255 scale.
         backbone: "resnet50", "resnet101" or "resnet152"; `backbone_blocks` overrides its four block counts.
         features: "fpn", or one level: "c4" (res5 is the head then), "c5", or "dc5" (res5 dilated, stride 16).

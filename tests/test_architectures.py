@@ -123,7 +123,7 @@ def test_keypoints_are_learnt_beside_masks_or_alone(mask_head):
 
 
 def test_matterports_models_are_not_exported(tmp_path):
-    with pytest.raises(ValueError, match="square_padding .* cannot be exported"):
+    with pytest.raises(ValueError, match="square_padding cannot be exported"):
         tiny(**MATTERPORT).export(tmp_path / "1")
 
 

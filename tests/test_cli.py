@@ -254,6 +254,19 @@ def test_training_does_not_overwrite_and_resumes(coco, trained, tmp_path, capsys
     assert int(MaskRCNN.load(tmp_path / "last.keras").optimizer.iterations) == 5
 
 
+def test_training_from_a_checkpoint_resumes(coco, trained, tmp_path):
+    from mrcnn_keras import MaskRCNN
+    from mrcnn_keras.weights import save_checkpoint
+
+    source = save_checkpoint(MaskRCNN.load(trained / "last.keras"), tmp_path / "source.pkl")
+    data = ["--images", coco / "images", "--annotations", coco / "instances.json"]
+    words = ["train", *data, "--preset", "mask_rcnn_narrow_fpn", "--out", tmp_path / "out", *SETTINGS]
+    assert run(*words, "--steps", 1, "--weights", source) == 0
+    assert MaskRCNN.load(tmp_path / "out" / "last.keras").config.pixel_std == (1.0, 1.0, 1.0)  # Detectron2's
+    assert run(*words, "--steps", 2, "--resume", "--set", "nms_threshold=0.4") == 2
+    assert run(*words, "--steps", 2, "--resume") == 0
+
+
 def test_evaluate_prints_a_table_and_writes_json(coco, trained, tmp_path, capsys):
     data = ["--images", coco / "images", "--annotations", coco / "instances.json"]
     assert run("evaluate", "--model", trained / "best.keras", *data, "--out", tmp_path / "m.json") == 0

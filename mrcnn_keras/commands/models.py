@@ -20,14 +20,12 @@ def load_model(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
     import_tensorflow()
     from mrcnn_keras.model import MaskRCNN
 
-    if not str(path).endswith(".keras"):
-        # Of the checkpoint's own shapes, so that fields that ask for others are found out below.
-        model = _checked(MaskRCNN.from_pretrained, {}, path)
-    else:
-        try:
-            model = MaskRCNN.load(path)
-        except ValueError as error:
-            raise UsageError(f"--model: {error}") from error
+    load = MaskRCNN.load if str(path).endswith(".keras") else MaskRCNN.from_pretrained
+    try:
+        # Of the file's own shapes, so that fields that ask for others are found out below.
+        model = load(path)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     if not settings:
         return model
     changed = MaskRCNN(_checked(model.config.replace, settings))

@@ -107,15 +107,16 @@ def _check(args: argparse.Namespace) -> None:
 
 def _model(args: argparse.Namespace, config: Any, steps: int) -> Any:
     from mrcnn_keras.model import MaskRCNN
+    from mrcnn_keras.weights.loading import SHAPING
 
     if args.resume:
         model = MaskRCNN.load(args.out / "last.keras")
-        if model.config != config:
+        # With --weights the checkpoint's conventions, such as its pixel statistics, are in the model's config.
+        given = {*options.settings(args), "class_names", *SHAPING}
+        if any(getattr(model.config, name) != getattr(config, name) for name in given):
             raise options.UsageError(f"--resume: {args.out / 'last.keras'} was made with other settings")
         return model
-    model = MaskRCNN(config)
-    if args.weights:
-        fields = {**options.settings(args), "num_classes": config.num_classes, "class_names": config.class_names}
-        model = MaskRCNN.from_preset(args.preset, weights=args.weights, **fields)
+    fields = {**options.settings(args), "num_classes": config.num_classes, "class_names": config.class_names}
+    model = MaskRCNN.from_preset(args.preset, weights=args.weights, **fields)
     model.compile(total_steps=steps)
     return model

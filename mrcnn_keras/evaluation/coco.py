@@ -1,6 +1,7 @@
 """COCO average precision and recall for boxes and masks, computed by pycocotools."""
 
 import contextlib
+import dataclasses
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,7 +23,8 @@ def evaluate_coco(
     Args:
         model: `MaskRCNN`, or anything with its `detect(images, batch_size=..., masks="rle")`.
         dataset: `mrcnn_keras.data.Dataset`; crowds are matched as COCO does. Broken images that it skips
-            (`skip_broken`) do not count.
+            (`skip_broken`) do not count. Its classes are found by name among the model's, which may have more, or by
+            number where the names differ and there are as many.
         batch_size: images a batch, 1 or more.
         max_images: evaluate on the first so many images only; None: all.
         verbose: show a progress bar.
@@ -33,7 +35,7 @@ def evaluate_coco(
         the dataset have masks.
 
     Raises:
-        ValueError: the model's class names do not number as many as the dataset's.
+        ValueError: the model's classes are neither as many as the dataset's nor have all their names.
     """
     count = len(dataset) if max_images is None else min(len(dataset), max_images)
     builder, results, with_masks = _GroundTruth(dataset), [], True
@@ -44,7 +46,7 @@ def evaluate_coco(
             images = [image for image, _ in samples.values()]
             detected = model.detect(images, batch_size=batch_size, masks="rle") if images else []
             for (i, (_, annotations)), found in zip(samples.items(), detected, strict=True):
-                _check_classes(found, dataset)
+                found = _in_classes_of(dataset, found)
                 builder.add(i, annotations)
                 results += found.to_coco(dataset.image_id(i), builder.category_ids)
                 with_masks &= found.has_masks
@@ -203,9 +205,17 @@ def _progress(steps: Sequence[int], verbose: bool) -> Iterator[Any]:
         yield progress.track(steps)
 
 
-def _check_classes(found: Any, dataset: Any) -> None:
-    if len(found.class_names) != len(dataset.class_names):
+def _in_classes_of(dataset: Any, found: Any) -> Any:
+    """Detections with the dataset's class ids; those of classes that it does not have are left out."""
+    names, own = tuple(dataset.class_names), tuple(found.class_names)
+    if names == own:
+        return found
+    if set(names) <= set(own):
+        ids = np.array([names.index(name) if name in names else -1 for name in own])[found.class_ids]
+        return dataclasses.replace(found[ids >= 0], class_ids=ids[ids >= 0], class_names=names)
+    if len(names) != len(own):
         raise ValueError(
-            f"the model has {len(found.class_names)} classes, but the dataset {len(dataset.class_names)}: "
-            f"{', '.join(dataset.class_names[:5])}...; train or load a model for these classes"
+            f"the model has {len(own)} classes, but the dataset {len(names)}: "
+            f"{', '.join(names[:5])}...; train or load a model for these classes"
         )
+    return found

@@ -32,13 +32,13 @@ def export_saved_model(model: Any, path: str | os.PathLike) -> pathlib.Path:
         The path.
 
     Raises:
-        ValueError: the path is a file, or a folder that holds something else than a SavedModel; or the model puts
-            images into a square (`square_padding`), which the served graph cannot.
+        ValueError: the path is a file, or a folder that holds something else than a SavedModel; or the model resizes
+            and pads images as matterport does, which the served graph cannot.
         RuntimeError: the graph contains an operation that stock TensorFlow does not have.
     """
     path = pathlib.Path(path)
-    if model.config.square_padding:
-        raise ValueError("a model with square_padding (of a matterport checkpoint) cannot be exported")
+    if model.config.square_padding or model.config.resize == "matterport":
+        raise ValueError("a model with matterport's resize or square_padding cannot be exported")
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / "saved_model.pb").exists())):
         raise ValueError(f"{path} exists and is no SavedModel; choose a new folder")
     partial = path.with_name(f".{path.name}.partial")  # no number, so that TF Serving does not load it half-written

@@ -12,10 +12,19 @@ from mrcnn_keras.config import MaskRCNNConfig, make_config
 from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 from mrcnn_keras.weights.systems.interpret import Interpreted, interpret
 from mrcnn_keras.weights.transfer import ClassMap, match_classes
-from mrcnn_keras.weights.zoo.class_names import CITYSCAPES, COCO, COCO_BY_ID, PERSON
+from mrcnn_keras.weights.zoo import lookup
+from mrcnn_keras.weights.zoo.class_names import COCO, COCO_BY_ID, PERSON
+from mrcnn_keras.weights.zoo.download import fetch
 
 # Variables that count, not learn.
 COUNTERS = ("draws",)
+# Config fields that the names and shapes of the weights depend on.
+SHAPING = (
+    "num_classes backbone backbone_blocks features stem_channels res2_channels num_groups width_per_group "
+    "backbone_norm fpn_norm head_norm fc_norm norm_bias fpn_channels anchor_sizes anchor_ratios rpn_channels rpn_convs "
+    "box_head box_head_dim box_head_conv_dim box_pool_size box_class_agnostic mask_head mask_head_dim mask_head_convs "
+    "mask_class_agnostic num_keypoints keypoint_head_dim keypoint_head_convs"
+).split()
 ENDINGS = (".pkl", ".pth", ".pt", ".h5", ".safetensors", ".keras")
 
 
@@ -73,6 +82,8 @@ def config_of(
         fields.pop("class_names", None)
     if "backbone" in overrides:
         fields.pop("backbone_blocks", None)
+    if "image_min_side" in overrides:
+        fields.pop("train_min_sides", None)
     return make_config({**fields, **overrides})
 
 
@@ -83,7 +94,6 @@ def known_class_names(source: Interpreted) -> tuple[str, ...]:
         return PERSON
     known = {
         ("detectron2", 80): COCO,
-        ("detectron2", 8): CITYSCAPES,
         ("matterport", 80): COCO,
         ("torchvision", 90): COCO_BY_ID,
     }
@@ -114,7 +124,8 @@ def load_interpreted(
             No variable has been changed.
     """
     classes = match_classes(class_map, model.config.names, source_names) if class_map else None
-    variables = {v.path: v for v in model.variables if v.path.rsplit("/", 1)[1] not in COUNTERS}
+    source = _with_res5_in_its_place(source, model.config)
+    variables = {v.path: v for v in model.variables if not is_counter(v.path)}
     values, fresh = {}, {}
     for path, variable in variables.items():
         value, why = _value_for(path, variable, source.values.get(path), classes)
@@ -130,6 +141,22 @@ def load_interpreted(
     pairs = classes.pairs if classes else ()
     fresh_classes = tuple(n for n in classes.names if n not in dict(pairs)) if classes else ()
     return LoadReport(source.path, source.system, tuple(values), pairs, fresh_classes, fresh, unused)
+
+
+def _with_res5_in_its_place(source: Interpreted, config: MaskRCNNConfig) -> Interpreted:
+    """A bare ResNet's res5 is the head of a C4 model."""
+    if source.whole or config.features != "c4":
+        return source
+    values, names = (
+        {path.replace("backbone/res5", "res5_head/res5"): value for path, value in pairs.items()}
+        for pairs in (source.values, source.names)
+    )
+    return dataclasses.replace(source, values=values, names=names)
+
+
+def is_counter(path: str) -> bool:
+    """Whether a variable counts and is no weight."""
+    return path.rsplit("/", 1)[1] in COUNTERS
 
 
 def _value_for(path: str, variable: Any, value: np.ndarray | None, classes: ClassMap | None) -> tuple[Any, str]:
@@ -181,13 +208,13 @@ def open_checkpoint(path_or_id: str | os.PathLike) -> tuple[Interpreted, tuple[s
     """
     if os.path.exists(path_or_id):
         source = interpret(read_checkpoint(path_or_id))
-        return source, known_class_names(source), {}
+        entry = lookup.of_file(os.path.basename(path_or_id))
+        if entry is None:
+            return source, known_class_names(source), {}
+        return source, entry.class_names or known_class_names(source), dict(entry.settings)
     if os.fspath(path_or_id).endswith(ENDINGS):
         raise CheckpointError(f"there is no file {os.fspath(path_or_id)!r}")
-    from mrcnn_keras.weights.zoo import lookup as zoo
-    from mrcnn_keras.weights.zoo.download import fetch
-
-    entry = zoo.find(os.fspath(path_or_id))
+    entry = lookup.find(os.fspath(path_or_id))
     source = interpret(read_checkpoint(fetch(entry)))
     return source, entry.class_names or known_class_names(source), dict(entry.settings)
 
@@ -208,10 +235,15 @@ def from_pretrained(
     count = source.fields.get("num_classes", len(names))
     if len(names) not in (0, count):
         raise ValueError(f"{len(names)} source_class_names for a checkpoint of {count} classes")
-    model = model_class(config_of(source, names, settings, overrides))
-    changed = set(overrides) & {*source.architecture, "class_names"}
-    partial = not source.whole or bool(changed) or class_map is not None
+    config = config_of(source, names, settings, overrides)
+    model = model_class(config)
+    partial = not source.whole or class_map is not None or _differ(config, config_of(source, names, settings, {}))
     return _loaded(model, source, names, class_map, partial, strict)
+
+
+def _differ(a: MaskRCNNConfig, b: MaskRCNNConfig) -> bool:
+    """Whether two configs differ in what the shapes of the weights depend on."""
+    return any(getattr(a, name) != getattr(b, name) for name in SHAPING)
 
 
 def _loaded(model: Any, *arguments: Any) -> Any:
@@ -227,7 +259,7 @@ def _from_keras_file(model_class: Any, path: str | os.PathLike, class_map: Any, 
     model = model_class.load(path)
     if not overrides and class_map is None:
         return model
-    values = {v.path: v.numpy() for v in model.variables}
+    values = {v.path: v.numpy() for v in model.variables if not is_counter(v.path)}
     names = {path: path for path in values}
     own = Interpreted(os.fspath(path), "mrcnn_keras", model.config.to_dict(), {}, values, names, (), whole=True)
     changed = model_class(config_of(own, model.config.class_names, {}, overrides))
@@ -251,8 +283,12 @@ def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: 
     taken = _settings_for(config, source, settings)
     model = model_class(make_config({**config.to_dict(), **taken, **overrides}))
     model = _loaded(model, source, names, None, True)
-    if not any(path.startswith("backbone/res5") or path.startswith("res5") for path in model.load_report.copied):
-        raise CheckpointError(f"{source.path}: its {source.fields['backbone']} is not the backbone of {preset!r}")
+    strange = [path for path in model.load_report.fresh if path.startswith("backbone/")]
+    if strange:
+        raise CheckpointError(
+            f"{source.path}: its {source.fields['backbone']} is not the backbone of {preset!r} with these settings "
+            f"({strange[0]}: {model.load_report.fresh[strange[0]]})"
+        )
     return model
 
 
@@ -260,7 +296,7 @@ def _settings_for(config: MaskRCNNConfig, source: Interpreted, settings: Mapping
     """The fields that a preset has to take over for a checkpoint's weights to mean what they meant."""
     conventions = {**source.conventions, **settings}
     if not source.whole:
-        return {**source.architecture, **conventions}
+        return {**conventions, "norm_bias": source.architecture["norm_bias"]}
     if source.architecture["features"] == config.features:
         return conventions
     return {name: value for name, value in conventions.items() if name in _OF_THE_BACKBONE}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn_keras.weights.loading import is_counter
 from mrcnn_keras.weights.systems import detectron2, torchvision
 
 AUTHOR = "mrcnn_keras"
@@ -52,7 +53,7 @@ def detectron2_tensors(model: Any) -> dict[str, np.ndarray]:
         ValueError: a part that Detectron2 does not have.
     """
     c = model.config
-    names = detectron2.name_map("backbone.bottom_up." if c.features == "fpn" else "backbone.")
+    names = detectron2.name_map("backbone.bottom_up." if c.features == "fpn" else "backbone.", c.rpn_convs > 1)
     return _named(model, names, detectron2.layout, "Detectron2")
 
 
@@ -74,7 +75,7 @@ def _named(model: Any, names: Any, layout: Any, system: str) -> dict[str, np.nda
     c = model.config
     tensors, without = {}, []
     for variable in model.variables:
-        if variable.path.endswith("/draws"):
+        if is_counter(variable.path):
             continue
         name = names.theirs(variable.path)
         if name is None or (c.norm_bias and _is_bias_under_norm(model, variable.path)):
@@ -95,7 +96,20 @@ def _is_bias_under_norm(model: Any, path: str) -> bool:
 
 def _write_pickle(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:
     with open(path, "wb") as file:  # by "__author__" Detectron2 knows that the names are its own
-        pickle.dump({"model": dict(tensors), "__author__": AUTHOR}, file, protocol=4)
+        _Pickler(file, protocol=4).dump({"model": dict(tensors), "__author__": AUTHOR})
+
+
+class _Pickler(pickle._Pickler):
+    """Writes NumPy's names as versions before 2 know them, too."""
+
+    def save_global(self, obj, name=None):
+        module = getattr(obj, "__module__", None) or ""
+        if not module.startswith("numpy._core"):
+            return super().save_global(obj, name)
+        self.save(module.replace("numpy._core", "numpy.core"))
+        self.save(obj.__qualname__)
+        self.write(pickle.STACK_GLOBAL)
+        self.memoize(obj)
 
 
 def _write_torch(path: pathlib.Path, tensors: Mapping[str, np.ndarray]) -> None:

@@ -207,3 +207,19 @@ def test_table_shows_percentages_and_a_dash_for_nan(capsys):
     format_table({"bbox": {"AP": 0.6543, "APl": float("nan")}, "segm": {"AP": 0.5, "APl": 0.25}})
     out = capsys.readouterr().out
     assert "65.4" in out and "25.0" in out and "-" in out and "boxes" in out and "masks" in out
+
+
+def test_classes_are_found_by_name_among_the_models(dataset):
+    """A model with other classes in between, in another order, and detections of them."""
+    own = ("N/A", "dog", "bird", "cat")
+
+    def answer(index):
+        found = truth_as_detections(dataset, index)
+        ids = np.array([own.index(name) for name in found.names], np.int32)
+        bird = Detections(np.array([[0, 0, 9, 9]]), [0.99], [2], own, size=SIZE)
+        boxes, scores = np.concatenate([found.boxes, bird.boxes]), np.concatenate([found.scores, bird.scores])
+        masks = np.concatenate([found.to_masks(), np.ones((1, *SIZE), bool)])
+        return Detections(boxes, scores, np.concatenate([ids, [2]]), own, masks=masks)
+
+    metrics = evaluate_coco(Oracle(answer), dataset, verbose=False)
+    assert metrics["bbox"]["AP"] == pytest.approx(1) and metrics["segm"]["AP"] == pytest.approx(1)

@@ -153,7 +153,8 @@ def test_numbers_that_are_not_finite_are_named(narrow, tmp_path):
     [
         ({"encoder.weight": np.ones(3, np.float32)}, r"names of none of Detectron2, torchvision, matterport"),
         ({"backbone.bottom_up.stem.conv1.weight": np.ones((8, 3, 7, 7), np.float32)}, "no ResNet of bottleneck"),
-        ({"backbone.bottom_up.patch_embed.proj.weight": np.ones((8, 3), np.float32)}, "vision transformer"),
+        ({"backbone.net.patch_embed.proj.weight": np.ones((8, 3), np.float32)}, "vision transformer"),
+        ({"head.cls_subnet.0.weight": np.ones((8, 3), np.float32)}, "RetinaNet"),
     ],
 )
 def test_other_models_are_refused_by_name(tmp_path, tensors, message):
@@ -285,6 +286,102 @@ def test_presets_take_their_backbone_from_a_checkpoint(tmp_path):
     np.testing.assert_array_equal(stem.numpy(), theirs.transpose(2, 3, 1, 0))
     with pytest.raises(ValueError, match="there is no public model of 'mask_rcnn_narrow_fpn'"):
         MaskRCNN.from_preset("mask_rcnn_narrow_fpn", weights="coco")
+
+
+def test_another_backbone_than_the_presets_is_an_error(tmp_path):
+    from mrcnn_keras import MaskRCNN
+
+    with pytest.raises(CheckpointError, match=r"not the backbone of 'mask_rcnn_narrow_fpn' .*backbone/"):
+        MaskRCNN.from_preset("mask_rcnn_narrow_fpn", weights=str(resnet_only(tmp_path)))
+
+
+def test_res5_of_a_bare_resnet_becomes_the_head_of_a_c4_model(tmp_path):
+    small = {"stem_channels": 8, "res2_channels": 32, "width_per_group": 8, "mask_head_dim": 8, "num_classes": 2}
+    c4 = {"features": "c4", "box_head": "res5", "box_pool_size": 14, "mask_head_convs": 0, "size_divisor": 1}
+    report = from_pretrained(resnet_only(tmp_path), **c4, **small).load_report
+    assert not report.unused and "res5_head/res5_2/conv3/kernel" in report.copied
+
+
+def test_a_public_file_means_the_same_by_path_as_by_id(tmp_path, narrow):
+    from mrcnn_keras.weights.zoo import lookup
+
+    entry = lookup.find("detectron2/Detectron1-Comparisons/mask_rcnn_R_50_FPN_noaug_1x")
+    path = tmp_path / entry.file_name
+    path.write_bytes(narrow("d2_r50_fpn").read_bytes())
+    config = from_pretrained(path).config
+    assert config.roi_aligned is False and config.roi_sampling_ratio == 2
+    assert from_pretrained(narrow("d2_r50_fpn")).config.roi_aligned is True
+
+
+def test_an_rpn_of_two_convolutions_keeps_detectron2s_names(narrow, tmp_path):
+    def double(tensors):
+        for leaf in ("weight", "bias"):
+            value = tensors.pop(f"proposal_generator.rpn_head.conv.{leaf}")
+            tensors[f"proposal_generator.rpn_head.conv.conv0.{leaf}"] = value
+            tensors[f"proposal_generator.rpn_head.conv.conv1.{leaf}"] = value * 2
+
+    path = changed(narrow, tmp_path, double)
+    model = from_pretrained(path)
+    assert model.config.rpn_convs == 2 and model.config.stride_in_1x1
+    assert_comes_back(model, path, tmp_path)
+
+
+def test_sides_given_by_the_user_are_those_of_training_too(narrow):
+    model = from_pretrained(narrow("d2_r50_fpn"), image_min_side=320)
+    assert model.config.train_min_sides == () and not model.load_report.fresh
+
+
+def test_an_override_of_shape_is_partial_whatever_its_name(narrow):
+    fresh = from_pretrained(narrow("d2_r50_fpn"), anchor_ratios=(0.5, 1.0), num_keypoints=3).load_report.fresh
+    assert {path.split("/")[0] for path in fresh} == {"rpn_head", "keypoint_head"}
+
+
+def test_files_written_here_open_with_older_numpy(narrow, tmp_path):
+    from mrcnn_keras.weights.writing import save_checkpoint
+
+    data = save_checkpoint(from_pretrained(narrow("d2_r50_fpn")), tmp_path / "out.pkl").read_bytes()
+    assert b"numpy._core" not in data and b"numpy.core.multiarray" in data
+    loaded = pickle.loads(data)["model"]
+    tensors = read_checkpoint(narrow("d2_r50_fpn")).tensors
+    assert all(np.array_equal(loaded[name], tensors[name]) for name in tensors)
+
+
+def test_imagenet_files_with_whole_batch_norms_under_caffe2_names(tmp_path):
+    """The names of Detectron2's ImageNetPretrained/MSRA files; the bias of the first convolution means nothing."""
+    shapes = {}
+    for (stage, _, _), count in zip(layouts.STAGES, (3, 4, 6, 3)):
+        layouts.detectron2_stage(shapes, "backbone.bottom_up.", stage, count)
+    layouts.conv(shapes, "backbone.bottom_up.stem.conv1", 64, 3, 7, "backbone.bottom_up.stem.conv1.norm")
+    tensors = random_tensors(shapes, 8)
+    leaves = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean", "running_var": "running_var"}
+    blobs = {"conv1_b": np.ones(8, np.float32), "fc1000_w": np.ones((10, 256), np.float32)}
+    for name, value in tensors.items():
+        module, leaf = name.rsplit(".", 1)
+        norm = module.endswith(".norm")
+        like = caffe2_name(f"{module}.{'weight' if norm else leaf}")
+        blobs[like.replace("_bn_s", f"_bn_{leaves[leaf]}") if norm else like] = value
+    path = tmp_path / "R-50.pkl"
+    path.write_bytes(pickle.dumps({"model": blobs}, protocol=4))
+    small = {"num_classes": 2, "fpn_channels": 16, "box_head_dim": 16, "mask_head_dim": 8}
+    model = from_pretrained(path, **small)
+    assert not model.load_report.unused and not model.config.norm_bias and model.config.stride_in_1x1
+    mean = next(v for v in model.variables if v.path == "backbone/res3_1/conv2/norm/moving_mean")
+    theirs = tensors["backbone.bottom_up.res3.1.conv2.norm.running_mean"]
+    np.testing.assert_array_equal(mean.numpy(), theirs)
+
+
+def test_classifiers_of_imagenet_files_are_no_weights(tmp_path):
+    shapes = {"stem.fc.weight": (1000, 2048), "stem.fc.bias": (1000,)}
+    for (stage, _, _), count in zip(layouts.STAGES, (3, 4, 6, 3)):
+        layouts.detectron2_stage(shapes, "", stage, count)
+    layouts.conv(shapes, "stem.conv1", 64, 3, 7, "stem.conv1.norm")
+    tensors = random_tensors(shapes, 8)
+    path = tmp_path / "R-50.pkl"
+    path.write_bytes(pickle.dumps({"model": tensors, "__author__": "torchvision"}, protocol=4))
+    model = from_pretrained(path, num_classes=2, fpn_channels=16, box_head_dim=16, mask_head_dim=8)
+    stem = next(v for v in model.variables if v.path == "backbone/stem/kernel")
+    np.testing.assert_array_equal(stem.numpy(), tensors["stem.conv1.weight"].transpose(2, 3, 1, 0))  # not turned round
+    assert model.config.pixel_std == (58.395, 57.12, 57.375) and not model.config.stride_in_1x1
 
 
 def caffe2_name(name):

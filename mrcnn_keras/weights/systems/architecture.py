@@ -32,6 +32,8 @@ def read_architecture(shapes: Shapes, learnt_norms: str = "batch", backbone_is_l
         if any(path.startswith(("box_head/", "mask_head/")) for path in shapes):
             raise CheckpointError("it has heads and no region proposal network")
         return fields
+    if "box_head/classifier/kernel" not in shapes:
+        raise CheckpointError("it is a region proposal network without a box head")
     fields |= _features(shapes, learnt_norms)
     fields |= _rpn(shapes)
     fields |= _box_head(shapes, fields, learnt_norms)

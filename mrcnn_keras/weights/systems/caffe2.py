@@ -1,6 +1,6 @@
 """Detectron1's names ("res2_0_branch2a_w", "fc6_b", ...) in Detectron2's words.
 
-Such files hold the scale and the bias of a frozen norm only, and count the background as class 0.
+Such files count the background as class 0, and most hold the scale and the bias of a frozen norm only.
 """
 
 import re
@@ -12,9 +12,13 @@ _FROZEN_EPSILON = 1e-5
 # Constants of Caffe2's graphs, and the classifier of an ImageNet file.
 _LEFT_OUT = re.compile(r"kps_score_[wb]|(fc1000|pred)_[wb]|.*_momentum|lr|weight_order")
 _BRANCHES = {"1": "shortcut", "2a": "conv1", "2b": "conv2", "2c": "conv3"}
-_LEAVES = {"w": "weight", "b": "bias", "bn_s": "norm.weight", "bn_b": "norm.bias", "gn_s": "norm.weight"}
-_LEAVES |= {"gn_b": "norm.bias", "s": "norm.weight"}
-_LEAF = re.compile(r"_(bn_s|bn_b|gn_s|gn_b|w|b)$")
+_LEAVES = {
+    **{"w": "weight", "b": "bias", "bn_s": "norm.weight", "bn_b": "norm.bias", "gn_s": "norm.weight"},
+    **{"gn_b": "norm.bias", "bn_gamma": "norm.weight", "bn_beta": "norm.bias"},
+    **{"bn_rm": "norm.running_mean", "bn_running_mean": "norm.running_mean"},
+    **{"bn_riv": "norm.running_var", "bn_running_var": "norm.running_var"},
+}
+_LEAF = re.compile(rf"_({'|'.join(sorted(_LEAVES, key=len, reverse=True))})$")
 _RPN = "proposal_generator.rpn_head."
 
 _MODULES = (
@@ -57,8 +61,8 @@ def as_detectron2(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         found[renamed] = _moved(renamed, value)
         if name.endswith("_bn_s"):
             module = renamed.removesuffix("weight")
-            found[f"{module}running_mean"] = np.zeros_like(value)
-            found[f"{module}running_var"] = np.full_like(value, 1.0 - _FROZEN_EPSILON)
+            found.setdefault(f"{module}running_mean", np.zeros_like(value))
+            found.setdefault(f"{module}running_var", np.full_like(value, 1.0 - _FROZEN_EPSILON))
     return _without_conv_biases(_at_their_place(found))
 
 
@@ -94,10 +98,9 @@ def _at_their_place(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _without_conv_biases(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Caffe2's graphs give some normalised convolutions a bias of zeros; Detectron2 has none there."""
+    """Some files have biases under norms, which Detectron2 leaves out."""
 
-    def is_empty(name: str) -> bool:
-        normed = name.endswith(".bias") and not name.endswith("norm.bias")
-        return normed and f"{name.removesuffix('bias')}norm.weight" in tensors and not np.any(tensors[name])
+    def is_under_norm(name: str) -> bool:
+        return name.endswith(".bias") and f"{name.removesuffix('bias')}norm.weight" in tensors
 
-    return {name: value for name, value in tensors.items() if not is_empty(name)}
+    return {name: value for name, value in tensors.items() if not is_under_norm(name)}

@@ -10,7 +10,7 @@ from mrcnn_keras.weights.systems.names import MAX_BLOCKS, MAX_CONVS, STAGES, Nam
 # Constants, counters and copies of settings; nothing to be learnt from them.
 NOT_WEIGHTS = re.compile(
     r"(.*\.)?(num_batches_tracked|cell_anchors\.\d+|pixel_mean|pixel_std)"
-    r"|(stem\.|backbone\.)?(fc1000|pred)\.(weight|bias)|linear\.(weight|bias)"
+    r"|(stem\.|backbone\.)?(fc|fc1000|pred|linear)\.(weight|bias)"
 )
 PREFIXES = ("backbone.bottom_up.", "backbone.", "")
 
@@ -24,8 +24,13 @@ def prefix_of(names: Iterable[str]) -> str | None:
     return None
 
 
-def name_map(prefix: str) -> NameMap:
-    """The names of Detectron2's modules, with the backbone's under `prefix`."""
+def name_map(prefix: str, many_rpn_convs: bool = False) -> NameMap:
+    """The names of Detectron2's modules.
+
+    Args:
+        prefix: of the backbone's.
+        many_rpn_convs: an RPN of several convolutions counts them from 0 on; a single one has no number.
+    """
     pairs = [(f"{prefix}stem.conv1", "backbone/stem")]
     convs = ("conv1", "conv2", "conv3", "shortcut")
     for block in range(MAX_BLOCKS):
@@ -42,12 +47,12 @@ def name_map(prefix: str) -> NameMap:
             (f"roi_heads.keypoint_head.conv_fcn{i}", f"keypoint_head/conv{i}"),
         ]
     pairs += _SINGLE
+    pairs.append((f"{_RPN}conv.conv0" if many_rpn_convs else f"{_RPN}conv", "rpn_head/conv"))
     return NameMap(with_norms(pairs))
 
 
 _RPN = "proposal_generator.rpn_head."
 _SINGLE = (
-    (f"{_RPN}conv", "rpn_head/conv"),
     (f"{_RPN}conv.conv1", "rpn_head/conv2"),
     (f"{_RPN}conv.conv2", "rpn_head/conv3"),
     (f"{_RPN}objectness_logits", "rpn_head/objectness"),
@@ -65,9 +70,9 @@ def layout(path: str, agnostic: bool, cells: int) -> Layout:
     return torch_layout(path, bgr=True, background_first=False, agnostic=agnostic, cells=cells)
 
 
-def canonical(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors under the names of `name_map`: an RPN of several convolutions counts them from 0 on."""
-    return {name.replace(f"{_RPN}conv.conv0.", f"{_RPN}conv."): value for name, value in tensors.items()}
+def has_many_rpn_convs(names: Iterable[str]) -> bool:
+    """Whether the RPN's convolutions are numbered."""
+    return any(name.startswith(f"{_RPN}conv.conv0.") for name in names)
 
 
 def unread_settings(fields: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,10 +86,11 @@ def unread_settings(fields: Mapping[str, Any], tensors: Mapping[str, Any]) -> di
     deep = tuple(fields["backbone_blocks"] or ()) == (3, 8, 36, 3) or fields["backbone"] == "resnet152"
     learnt = fields.get("fpn_norm", "none") != "none" or fields.get("head_norm", "none") != "none"
     group = fields["backbone_norm"] == "group"
+    large_jitter = fields.get("rpn_convs", 1) > 1  # the later baselines keep the stride in the 1x1
     settings = {
         "pixel_mean": (123.675, 116.28, 103.53),
         "pixel_std": (58.395, 57.12, 57.375) if wide and not deep else (1.0, 1.0, 1.0),
-        "stride_in_1x1": not (wide or deep or learnt or group),
+        "stride_in_1x1": large_jitter or not (wide or deep or learnt or group),
         "roi_sampling_ratio": 0,
         "roi_aligned": True,
         "rpn_smooth_l1_beta": 0.0,

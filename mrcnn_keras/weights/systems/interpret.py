@@ -53,11 +53,11 @@ def interpret(checkpoint: Checkpoint) -> Interpreted:
         if caffe2.is_caffe2(checkpoint.tensors):
             checkpoint = dataclasses.replace(checkpoint, tensors=caffe2.as_detectron2(checkpoint.tensors))
         tensors = {name.removeprefix("module."): value for name, value in checkpoint.tensors.items()}
+        _refuse_others(tensors)
         for recognise in (_detectron2, _torchvision, _matterport, _keras):
             found = recognise(checkpoint.path, tensors, checkpoint.extras)
             if found is not None:
                 return found
-        _refuse_others(tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from None
     some = ", ".join(list(tensors)[:3])
@@ -68,20 +68,26 @@ def interpret(checkpoint: Checkpoint) -> Interpreted:
 
 
 def _refuse_others(tensors: Mapping[str, Any]) -> None:
-    for mark, what in (("backbone.bottom_up.patch_embed", "a vision transformer"), ("head.cls_subnet", "RetinaNet")):
+    for mark, what in _OTHERS:
         if any(mark in name for name in tensors):
             raise CheckpointError(f"it is {what}, which this package does not have")
+
+
+_OTHERS = (
+    ("patch_embed", "a vision transformer"),
+    ("head.cls_subnet", "a RetinaNet"),
+    ("head.classification_head", "a RetinaNet"),
+    ("roi_heads.box_head.0.fc", "a Cascade R-CNN"),
+    ("sem_seg_head", "a panoptic network"),
+)
 
 
 def _detectron2(path: str, tensors: Mapping[str, Any], extras: Mapping[str, Any]) -> Interpreted | None:
     prefix = detectron2.prefix_of(tensors)
     if prefix is None:
         return None
-    if any(name.startswith("roi_heads.box_head.0.") for name in tensors):
-        raise CheckpointError("it is a Cascade R-CNN, which this package does not have")
-    tensors = detectron2.canonical(tensors)
     learnt = any(name.startswith(prefix) and name.endswith("num_batches_tracked") for name in tensors)
-    names = detectron2.name_map(prefix)
+    names = detectron2.name_map(prefix, detectron2.has_many_rpn_convs(tensors))
     found = _torch(path, "detectron2", detectron2, names, tensors, ("sync_batch", learnt))
     if extras.get("__author__") == "torchvision":  # a ResNet of torchvision's under Detectron2's names
         stem = found.values["backbone/stem/kernel"]
@@ -161,7 +167,7 @@ def _architecture(values: Mapping[str, np.ndarray], learnt_norms: str, backbone_
     try:
         return read_architecture(shapes, learnt_norms, backbone_is_learnt)
     except (KeyError, IndexError, ZeroDivisionError) as error:
-        raise CheckpointError(f"its architecture cannot be read off its tensors: {error!r} is missing") from None
+        raise CheckpointError(f"its architecture cannot be read off its tensors: {error.args[0]} is missing") from None
 
 
 def _interpreted(path, system, fields, conventions, values, named, unknown) -> Interpreted:

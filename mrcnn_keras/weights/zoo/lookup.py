@@ -13,6 +13,11 @@ def all_models() -> tuple[PretrainedModel, ...]:
     return _MODELS
 
 
+def of_file(name: str) -> PretrainedModel | None:
+    """The checkpoint that has this file name, where the name carries digits of its hash and so is its own."""
+    return next((model for model in _MODELS if model.digest and model.digest in name == model.file_name), None)
+
+
 def find(id: str) -> PretrainedModel:
     """The checkpoint of an id.
 

@@ -21,8 +21,8 @@ class PretrainedModel:
             come with its annotations.
         licence: of the weights.
         settings: fields of MaskRCNNConfig that the file does not tell and that differ from what is usual for its
-            system. Usual for "detectron2": `pixel_std` 1, `stride_in_1x1`, aligned RoIAlign with adaptive sampling,
-            L1 losses, `train_min_sides` from 640 to 800 in steps of 32. For "torchvision": RoIAlign that is not
+            system. Usual for "detectron2": `pixel_std` 1, `stride_in_1x1`, aligned RoIAlign with adaptive sampling
+            and L1 losses. For "torchvision": RoIAlign that is not
             aligned, with 2x2 samples. For the others: nothing but the defaults of MaskRCNNConfig.
     """
 
