@@ -9,32 +9,9 @@ from mrcnn_keras import MaskRCNN, MaskRCNNConfig
 from mrcnn_keras.data import ShapesDataset
 from mrcnn_keras.data.pipeline import training_batches
 
-TINY = {
-    "num_classes": 3,
-    "image_min_side": 64,
-    "image_max_side": 64,
-    "backbone_blocks": (1, 1, 1, 1),
-    "backbone_norm": "batch",
-    "freeze_at": 0,
-    "stem_channels": 8,
-    "res2_channels": 16,
-    "width_per_group": 8,
-    "fpn_channels": 8,
-    "box_head_dim": 16,
-    "box_head_conv_dim": 8,
-    "mask_head_dim": 8,
-    "keypoint_head_dim": 8,
-    "keypoint_head_convs": 2,
-    "anchor_sizes": (8, 16, 32, 64, 128),
-    "rpn_post_nms_topk_train": 30,
-    "rpn_post_nms_topk_test": 20,
-    "roi_batch_size": 16,
-    "max_detections": 10,
-    "score_threshold": 0.0,
-    "gt_mask_size": 28,
-    "batch_size": 2,
-    "norm_groups": 4,
-}
+from .test_model import TINY
+
+SMALL_HEADS = {"box_head_conv_dim": 8, "keypoint_head_dim": 8, "keypoint_head_convs": 2}
 C4 = {"features": "c4", "box_head": "res5", "box_pool_size": 14, "mask_head_convs": 0, "size_divisor": 1}
 MATTERPORT = {
     "resize": "matterport", "square_padding": True, "stem_pool": "same", "norm_bias": True, "head_norm": "batch",
@@ -56,7 +33,7 @@ KINDS = {
 
 
 def tiny(**fields):
-    return MaskRCNN(MaskRCNNConfig(**{**TINY, **fields}))
+    return MaskRCNN(MaskRCNNConfig(**{**TINY, **SMALL_HEADS, **fields}))
 
 
 @pytest.mark.parametrize("kind", KINDS)

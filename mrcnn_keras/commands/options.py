@@ -19,7 +19,6 @@ class UsageError(ValueError):
     """The command line asks for something impossible; the exit status is 2."""
 
 
-MODEL_ENDINGS = (".keras", ".pkl", ".pth", ".h5", ".safetensors")
 WEIGHTS_HELP = "start from 'imagenet', 'coco', a checkpoint's file or id, or a .keras or .weights.h5 file"
 MODEL_HELP = "a .keras file, a checkpoint of another system, or an id of list-weights"
 
@@ -92,9 +91,10 @@ def model(text: str) -> str:
     path = pathlib.Path(text).expanduser()
     if path.is_file():
         return str(path)
+    from mrcnn_keras.weights.loading import ENDINGS
     from mrcnn_keras.weights.zoo import lookup as zoo
 
-    if text.endswith(MODEL_ENDINGS) or path.exists():
+    if text.endswith(ENDINGS) or path.exists():
         raise argparse.ArgumentTypeError(_absent(path, "file"))
     try:
         return zoo.find(text).id

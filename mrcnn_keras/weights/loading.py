@@ -1,5 +1,6 @@
 """Models from checkpoints: config, weights, and a report of what went where."""
 
+import collections
 import dataclasses
 import os
 import sys
@@ -25,6 +26,7 @@ SHAPING = (
     "box_head box_head_dim box_head_conv_dim box_pool_size box_class_agnostic mask_head mask_head_dim mask_head_convs "
     "mask_class_agnostic num_keypoints keypoint_head_dim keypoint_head_convs"
 ).split()
+ABSENT = "not in the checkpoint"
 ENDINGS = (".pkl", ".pth", ".pt", ".h5", ".safetensors", ".keras")
 
 
@@ -54,7 +56,9 @@ class LoadReport:
         lines = [f"{os.path.basename(self.source)} ({self.system}): {len(self.copied)} weights copied"]
         lines += [f"  class {new} from {old}" for new, old in self.classes]
         lines += [f"  class {name} fresh" for name in self.fresh_classes]
-        lines += [f"  fresh: {path}: {why}" for path, why in self.fresh.items()]
+        absent = collections.Counter(path.split("/")[0] for path, why in self.fresh.items() if why == ABSENT)
+        lines += [f"  fresh: {part}: {count} weights {ABSENT}" for part, count in absent.items()]
+        lines += [f"  fresh: {path}: {why}" for path, why in self.fresh.items() if why != ABSENT]
         lines += [f"  not used: {name}" for name in self.unused]
         return "\n".join(lines)
 
@@ -162,7 +166,7 @@ def is_counter(path: str) -> bool:
 def _value_for(path: str, variable: Any, value: np.ndarray | None, classes: ClassMap | None) -> tuple[Any, str]:
     """What a variable takes from the checkpoint, or None and why it takes nothing."""
     if value is None:
-        return None, "not in the checkpoint"
+        return None, ABSENT
     if classes is not None:
         rows = classes.new_value(path, variable.numpy(), value)
         if rows is not None:

@@ -81,8 +81,7 @@ def _named(model: Any, names: Any, layout: Any, system: str) -> dict[str, np.nda
         if name is None or (c.norm_bias and _is_bias_under_norm(model, variable.path)):
             without.append(variable.path)
             continue
-        agnostic = c.box_class_agnostic or c.mask_class_agnostic
-        arranged = layout(variable.path, agnostic, c.box_pool_size).to_theirs(variable.numpy())
+        arranged = layout(variable.path, c.box_pool_size).to_theirs(variable.numpy())
         tensors[name] = np.ascontiguousarray(arranged)
     if without:
         raise ValueError(f"{system} has no name for {', '.join(without[:5])}{' ...' if len(without) > 5 else ''}")

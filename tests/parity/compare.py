@@ -204,7 +204,7 @@ def _gradients(case: Case, model, tape, total) -> dict[str, float]:
     gradients = tape.gradient(total, [variables[path].value for path in paths])
     worst = {}
     for key, path, gradient in zip(keys, paths, gradients, strict=True):
-        theirs = detectron2.layout(path, False, model.config.box_pool_size).to_ours(case.expected[key])
+        theirs = detectron2.layout(path, model.config.box_pool_size).to_ours(case.expected[key])
         worst[f"gradient {path}"] = float(np.linalg.norm(gradient.numpy() - theirs) / np.linalg.norm(theirs))
     return worst
 

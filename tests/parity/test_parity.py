@@ -7,7 +7,8 @@ import pytest
 
 pytestmark = pytest.mark.shared
 
-FOLDER = pathlib.Path(os.environ.get("MRCNN_TEST_DATA", "../shared")) / "parity"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = pathlib.Path(os.environ.get("MRCNN_TEST_DATA", ROOT.parent / "shared")) / "parity"
 CASES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir()) if FOLDER.is_dir() else []
 
 

@@ -65,9 +65,9 @@ _SINGLE = (
 )
 
 
-def layout(path: str, agnostic: bool, cells: int) -> Layout:
+def layout(path: str, cells: int) -> Layout:
     """The layout of the tensor for one of our variables; see `torch_layout`."""
-    return torch_layout(path, bgr=True, background_first=False, agnostic=agnostic, cells=cells)
+    return torch_layout(path, bgr=True, background_first=False, cells=cells)
 
 
 def has_many_rpn_convs(names: Iterable[str]) -> bool:

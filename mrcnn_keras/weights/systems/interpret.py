@@ -108,46 +108,37 @@ def _torchvision(path: str, tensors: Mapping[str, Any], extras: Mapping[str, Any
 
 def _torch(path, system, module, names: NameMap, tensors, norms: tuple[str, bool]) -> Interpreted:
     named, unknown = _named(names, module.NOT_WEIGHTS, tensors)
-    agnostic = _is_agnostic(named, background_first=system == "torchvision")
-
-    def convert(ours: str, value: np.ndarray, cells: int) -> np.ndarray:
-        return module.layout(ours, agnostic, cells).to_ours(value)
-
-    values = {ours: convert(ours, value, 0) for ours, (_, value) in named.items()}
+    values = {ours: module.layout(ours, 0).to_ours(value) for ours, (_, value) in named.items()}
     fields = _architecture(values, *norms)
-    if "box_pool_size" in fields and "box_head/fc1/kernel" in named:
-        first = named["box_head/fc1/kernel"][1]
-        values["box_head/fc1/kernel"] = convert("box_head/fc1/kernel", first, fields["box_pool_size"])
+    if _FIRST_FC in named:  # how its inputs lie is known only now
+        values[_FIRST_FC] = module.layout(_FIRST_FC, fields["box_pool_size"]).to_ours(named[_FIRST_FC][1])
     return _interpreted(path, system, fields, module.unread_settings(fields, tensors), values, named, unknown)
 
 
-def _is_agnostic(named: Mapping[str, tuple], background_first: bool) -> bool:
-    if "box_head/regressor/bias" not in named:
-        return False
-    rows = len(named["box_head/regressor/bias"][1])
-    return rows == 4 and (background_first or len(named["box_head/classifier/bias"][1]) > 2)
+_FIRST_FC = "box_head/fc1/kernel"
 
 
 def _matterport(path: str, tensors: Mapping[str, Any], extras: Mapping[str, Any]) -> Interpreted | None:
     tensors = matterport.canonical(tensors)
     if "mrcnn_class_logits/kernel" not in tensors and "res2a_branch2a/kernel" not in tensors:
         return None
-    named, unknown = _named(matterport.name_map(), matterport.NOT_WEIGHTS, tensors)
-    values = {ours: matterport.to_ours(ours, value) for ours, (_, value) in named.items()}
-    fields = _architecture(values, "frozen", False)
-    conventions = matterport.unread_settings(fields, tensors)
-    return _interpreted(path, "matterport", fields, conventions, values, named, unknown)
+    names, rules = matterport.name_map(), matterport.unread_settings
+    return _hdf5(path, "matterport", names, matterport.to_ours, rules, tensors)
 
 
 def _keras(path: str, tensors: Mapping[str, Any], extras: Mapping[str, Any]) -> Interpreted | None:
     tensors = matterport.canonical(tensors)
     if "conv1_conv/kernel" not in tensors:
         return None
-    named, unknown = _named(matterport.keras_name_map(), matterport.NOT_WEIGHTS, tensors)
-    values = {ours: matterport.keras_to_ours(ours, value) for ours, (_, value) in named.items()}
+    names, rules = matterport.keras_name_map(), matterport.keras_settings
+    return _hdf5(path, "keras", names, matterport.keras_to_ours, rules, tensors)
+
+
+def _hdf5(path, system, names: NameMap, to_ours, rules, tensors) -> Interpreted:
+    named, unknown = _named(names, matterport.NOT_WEIGHTS, tensors)
+    values = {ours: to_ours(ours, value) for ours, (_, value) in named.items()}
     fields = _architecture(values, "frozen", False)
-    conventions = matterport.keras_settings(fields, tensors)
-    return _interpreted(path, "keras", fields, conventions, values, named, unknown)
+    return _interpreted(path, system, fields, rules(fields, tensors), values, named, unknown)
 
 
 def _named(names: NameMap, not_weights, tensors) -> tuple[dict[str, tuple[str, np.ndarray]], tuple[str, ...]]:

@@ -59,20 +59,17 @@ class Layout:
 _BACKGROUND_ROWS = {"boxes": 4, "masks": 1}
 
 
-def torch_layout(path: str, *, bgr: bool, background_first: bool, agnostic: bool, cells: int) -> Layout:
+def torch_layout(path: str, *, bgr: bool, background_first: bool, cells: int) -> Layout:
     """The layout of PyTorch's tensor for one of our variables.
 
     Args:
         path: the variable's.
         bgr: the first convolution takes BGR.
         background_first: class 0 is the background.
-        agnostic: masks and boxes have no class axis.
         cells: sides of the map that `box_head/fc1` takes; 0 where it takes none.
     """
     module, leaf = path.rsplit("/", 1)
     classes = _CLASS_ROWS.get(module, "") if background_first else ""
-    if agnostic and classes != "scores":
-        classes = ""
     if leaf != "kernel":
         return Layout(classes=classes)
     if module == "mask_head/deconv":

@@ -88,9 +88,9 @@ def fc_index(names: Mapping[str, Any]) -> int | None:
     return next((int(found[1]) for found in places if found), None)
 
 
-def layout(path: str, agnostic: bool, cells: int) -> Layout:
+def layout(path: str, cells: int) -> Layout:
     """The layout of the tensor for one of our variables; see `torch_layout`."""
-    return torch_layout(path, bgr=False, background_first=True, agnostic=agnostic, cells=cells)
+    return torch_layout(path, bgr=False, background_first=True, cells=cells)
 
 
 def unread_settings(fields: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,8 @@ def unread_settings(fields: Mapping[str, Any], tensors: Mapping[str, Any]) -> di
     }
     if "num_classes" not in fields:
         return settings
-    learnt = any(name.endswith("num_batches_tracked") for name in tensors)
+    counted = any(name.endswith("num_batches_tracked") for name in tensors)
+    learnt = counted or fields.get("fpn_norm", "none") != "none"
     return settings | {
         "norm_epsilon": 1e-5 if learnt else 0.0,
         "resize": "torchvision",

@@ -15,8 +15,7 @@ _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 _MATTERPORT = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/"
 
 # Torchvision runs its first models with an epsilon of 0 in their frozen norms, but not the legacy one.
-_FIRST = {"norm_epsilon": 0.0}
-_LATER = {"norm_epsilon": 1e-5}
+_LEGACY = {"norm_epsilon": 1e-5}
 
 
 def _torchvision(
@@ -55,39 +54,34 @@ def _keras(name: str, md5: str, size: int) -> PretrainedModel:
         ap={},
         class_names=(),
         licence="MIT",
-        settings={
-            "pixel_mean": (123.68, 116.779, 103.939),
-            "pixel_std": (1.0, 1.0, 1.0),
-            "stride_in_1x1": True,
-            "norm_epsilon": 1.001e-5,
-        },
+        settings={},
     )
 
 
 MODELS: tuple[PretrainedModel, ...] = (
     _torchvision(
         "maskrcnn_resnet50_fpn_coco", "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", 169.84,
-        {"box": 37.9, "mask": 34.6}, names.COCO_BY_ID, _FIRST,
+        {"box": 37.9, "mask": 34.6}, names.COCO_BY_ID, {},
     ),
     _torchvision(
         "maskrcnn_resnet50_fpn_v2_coco", "maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth", 177.219,
-        {"box": 47.4, "mask": 41.8}, names.COCO_BY_ID, _LATER,
+        {"box": 47.4, "mask": 41.8}, names.COCO_BY_ID, {},
     ),
     _torchvision(
         "fasterrcnn_resnet50_fpn_coco", "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", 159.743,
-        {"box": 37.0}, names.COCO_BY_ID, _FIRST,
+        {"box": 37.0}, names.COCO_BY_ID, {},
     ),
     _torchvision(
         "fasterrcnn_resnet50_fpn_v2_coco", "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", 167.104,
-        {"box": 46.7}, names.COCO_BY_ID, _LATER,
+        {"box": 46.7}, names.COCO_BY_ID, {},
     ),
     _torchvision(
         "keypointrcnn_resnet50_fpn_coco", "keypointrcnn_resnet50_fpn_coco-fc266e95.pth", 226.054,
-        {"box": 54.6, "keypoints": 65.0}, names.PERSON, _FIRST,
+        {"box": 54.6, "keypoints": 65.0}, names.PERSON, {},
     ),
     _torchvision(
         "keypointrcnn_resnet50_fpn_coco_legacy", "keypointrcnn_resnet50_fpn_coco-9f466800.pth", 226.054,
-        {"box": 50.6, "keypoints": 61.1}, names.PERSON, _LATER,
+        {"box": 50.6, "keypoints": 61.1}, names.PERSON, _LEGACY,
     ),
     _backbone("resnet50", "resnet50-0676ba61.pth", 97.781),
     _backbone("resnet50_v2", "resnet50-11ad3fa6.pth", 97.79),
@@ -111,12 +105,6 @@ MODELS: tuple[PretrainedModel, ...] = (
         ap={},
         class_names=names.COCO,
         licence="MIT",
-        settings={
-            "image_max_side": 1024,
-            "pixel_mean": (123.7, 116.8, 103.9),
-            "pixel_std": (1.0, 1.0, 1.0),
-            "norm_epsilon": 0.001,
-            "nms_threshold": 0.3,
-        },
+        settings={},
     ),
 )  # fmt: skip
