@@ -118,7 +118,24 @@ def mask_loss(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> tf.Ten
     Returns:
         () float32, 0 where no RoI is an object.
     """
-    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits)
+    return _mean_over_objects(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits), valid)
+
+
+def competing_mask_loss(log_probs: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Average cross-entropy of masks whose classes compete for each pixel (table 2b, "softmax").
+
+    Args:
+        log_probs: (R, M, M, 2) float32, of each RoI's ground-truth class and of the background.
+        targets: (R, M, M) float32 of 0 and 1.
+        valid: (R,) bool.
+
+    Returns:
+        () float32, 0 where no RoI is an object.
+    """
+    return _mean_over_objects(-tf.where(targets > 0, log_probs[..., 0], log_probs[..., 1]), valid)
+
+
+def _mean_over_objects(losses, valid):
     per_roi = tf.reduce_mean(losses, axis=[1, 2])
     return tf.math.divide_no_nan(masked_sum(per_roi, valid), tf.reduce_sum(tf.cast(valid, tf.float32)))
 

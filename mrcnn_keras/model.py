@@ -15,7 +15,7 @@ from .inference.postprocess import to_detections
 from .inference.preprocess import prepare_images
 from .network import build_graphs
 from .presets import preset_config
-from .training.feed import check_dataset, training_feed, validation_feed
+from .training.feed import check_dataset, training_feed, validation_feed, with_names
 from .training.finite import assert_finite, explain
 from .training.optimizer import SGD
 from .training.progress import TrainingProgress
@@ -122,7 +122,8 @@ class MaskRCNN(keras.Model):
                 and biases) and schedule (linear warm-up, 0.02 for 16 images a step scaled to the batch, dropped at
                 three quarters of the run).
             learning_rate: with `optimizer=None`, a number or schedule to use in place of the paper's schedule.
-            total_steps: length of the run that the paper's schedule spans; None: what the first `fit` asks for.
+            total_steps: length of the run that the paper's schedule spans; None: what the first `fit` asks for, and
+                until then `config.total_steps`.
             jit_compile: XLA; off, since the number of objects changes the shapes from step to step.
             **kwargs: as `keras.Model.compile`; there is no `loss`, the training graph holds the losses.
         """
@@ -130,7 +131,7 @@ class MaskRCNN(keras.Model):
         self._default_schedule = optimizer is None and learning_rate is None and total_steps is None
         if optimizer is None:
             if learning_rate is None:
-                learning_rate = self._paper_schedule(c.batch_size, total_steps or 160_000)
+                learning_rate = self._paper_schedule(c.batch_size, total_steps or c.total_steps)
             clip = c.gradient_clip_norm or None
             optimizer = SGD(learning_rate, c.momentum, c.weight_decay, global_clipnorm=clip)
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
@@ -218,11 +219,10 @@ class MaskRCNN(keras.Model):
         name_of_image = str
         if isinstance(train, Dataset):
             check_dataset(train, self.config)
-            if not self.config.class_names:
-                self.config = self.config.replace(class_names=tuple(train.class_names))
+            self.config = with_names(self.config, train)
             name_of_image = train.image_name
             steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
-            train = training_feed(train, self.config, batch_size, workers, int(self.optimizer.iterations))
+            train = training_feed(train, self.config, batch_size, workers, int(self.optimizer.iterations.numpy()))
         if isinstance(validation_data, Dataset):
             check_dataset(validation_data, self.config)
             validation_data = validation_feed(validation_data, self.config, batch_size, workers)
@@ -248,7 +248,7 @@ class MaskRCNN(keras.Model):
             raise explained from None
 
     def _prepare_optimizer(self, images_per_step: int, total_steps: int) -> None:
-        if self._default_schedule and total_steps and int(self.optimizer.iterations) == 0:
+        if self._default_schedule and total_steps and int(self.optimizer.iterations.numpy()) == 0:
             self.optimizer._learning_rate = self._paper_schedule(images_per_step, total_steps)
         if not self.optimizer.built:
             # Outside the traced step: variables made inside it would have it traced twice.
@@ -293,6 +293,7 @@ class MaskRCNN(keras.Model):
             outputs = self._detect_function(batch["images"], batch["image_sizes"])
             options = {"masks": masks, "score_threshold": score_threshold, "images": chunk, "mask_paste": c.mask_paste}
             options |= {"square_side": c.image_max_side * c.square_padding, "inclusive": c.box_inclusive}
+            options |= {"keypoint_names": c.keypoint_names, "keypoint_skeleton": c.keypoint_skeleton}
             found += to_detections(outputs, batch["image_sizes"], sizes, c.names, **options)
         return found
 

@@ -13,6 +13,7 @@ from .config import MaskRCNNConfig
 from .heads.box import BoxHead
 from .heads.keypoint import KeypointHead
 from .heads.mask import MaskHead
+from .heads.mask_mlp import MaskMLPHead
 from .heads.res5 import Res5Head
 from .heads.rpn import RPNHead
 from .layers.anchors import Anchors
@@ -21,7 +22,7 @@ from .layers.keypoints import KeypointDecoder
 from .layers.normalize import NormalizeImages
 from .layers.proposal import ProposalLayer
 from .layers.roi_align import RoIAlignLayer
-from .layers.roi_sampler import PositiveRois, RoISampler
+from .layers.roi_sampler import PositiveRois, RoISampler, TakeRows
 from .layers.training_losses import BoxLoss, KeypointLoss, MaskLoss, RPNLoss
 from .layers.windows import ContinuousBoxes, ImageWindows, InclusiveBoxes
 
@@ -77,14 +78,14 @@ class _GraphBuilder:
         self.windows = ImageWindows(c.square_padding, c.box_inclusive, name="windows")
         stages = c.block_counts[: 3 if c.features == "c4" else 4]
         self.backbone = ResNet(
-            stages, c.stem_channels, c.res2_channels, c.num_groups, c.width_per_group, c.stride_in_1x1,
-            c.freeze_at, 2 if c.features == "dc5" else 1, c.stem_pool, norm=c.backbone_norm, name="backbone",
+            stages, c.stem_channels, *c.backbone_widths, c.stride_in_1x1, c.freeze_at, 2 if c.features == "dc5" else 1,
+            c.stem_pool, c.basic_blocks, c.non_local_blocks[: len(stages)], norm=c.backbone_norm, name="backbone",
             **self.norm,
         )  # fmt: skip
         self.fpn = FPN(c.fpn_channels, norm=c.fpn_norm, name="fpn", **self.norm) if c.features == "fpn" else None
         self.anchors = Anchors(c.anchor_sizes_by_level, c.anchor_ratios, c.strides, c.anchor_rounding, name="anchors")
         num_anchors = len(c.anchor_ratios) * len(c.anchor_sizes_by_level[0])
-        channels = c.fpn_channels if self.fpn else c.res2_channels * 2 ** (len(stages) - 1)
+        channels = c.fpn_channels if self.fpn else c.backbone_widths[0] * 2 ** (len(stages) - 1)
         self.rpn_head = RPNHead(c.rpn_channels or channels, num_anchors, c.rpn_convs, name="rpn_head")
         self._make_heads()
 
@@ -96,10 +97,7 @@ class _GraphBuilder:
         self.mask_head = self.keypoint_head = None
         if c.mask_head != "none":
             self.mask_align = self._roi_align(c.box_pool_size if self.res5 else c.mask_pool_size, "mask_roi_align")
-            self.mask_head = MaskHead(
-                c.num_classes, c.mask_head_dim, c.mask_head_convs, c.mask_class_agnostic, norm=c.head_norm,
-                name="mask_head", **self.norm,
-            )  # fmt: skip
+            self.mask_head = self._mask_head()
         if c.num_keypoints:
             self.keypoint_align = self._roi_align(c.keypoint_pool_size, "keypoint_roi_align")
             self.keypoint_head = KeypointHead(
@@ -110,13 +108,13 @@ class _GraphBuilder:
         c = self.config
         return RoIAlignLayer(
             size, c.strides[:ROI_LEVELS], c.roi_sampling_ratio, c.roi_aligned, c.roi_canonical_size, c.roi_op,
-            c.roi_level_rounding, name=name,
+            c.roi_level_rounding, c.roi_reduce, name=name,
         )  # fmt: skip
 
     def _res5_head(self) -> Res5Head:
         c = self.config
         head = Res5Head(
-            c.block_counts[3], c.res2_channels, c.num_groups, c.width_per_group, c.stride_in_1x1, c.res5_stride,
+            c.block_counts[3], *c.backbone_widths, c.stride_in_1x1, c.res5_stride, c.basic_blocks,
             norm=c.backbone_norm, name="res5_head", **self.norm,
         )  # fmt: skip
         head.trainable = c.freeze_at < 5
@@ -129,6 +127,13 @@ class _GraphBuilder:
             c.num_classes, num_convs, c.box_head_conv_dim, num_fcs, c.box_head_dim, c.box_class_agnostic, c.fc_norm,
             "mean" if c.box_head == "res5" else "flatten", norm=c.head_norm, name="box_head", **self.norm,
         )  # fmt: skip
+
+    def _mask_head(self) -> MaskHead | MaskMLPHead:
+        c = self.config
+        common = {"class_agnostic": c.mask_class_agnostic, "kind": c.mask_loss, "name": "mask_head"}
+        if c.mask_head == "mlp":
+            return MaskMLPHead(c.num_classes, c.mask_head_fc_dim, c.mask_head_fcs, **common)
+        return MaskHead(c.num_classes, c.mask_head_dim, c.mask_head_convs, **common, norm=c.head_norm, **self.norm)
 
     def build(self) -> Graphs:
         self.images = images = keras.Input((None, None, 3), name="images", dtype="float32")
@@ -196,7 +201,9 @@ class _GraphBuilder:
         rois, image_index, classes, row = FoundRows(name="found_rows")(boxes, class_ids)
         if self.mask_head:
             logits = self.mask_head(self._roi_features(self.mask_align, features, rois, image_index), classes)
-            outputs["mask_probs"] = MaskProbabilities(name="mask_probs")(logits, row, classes, class_ids)
+            outputs["mask_probs"] = MaskProbabilities(self.config.mask_loss, name="mask_probs")(
+                logits, row, classes, class_ids
+            )
         if self.keypoint_head:
             logits = self.keypoint_head(self._roi_features(self.keypoint_align, features, rois, image_index))
             decode = KeypointDecoder(self.config.keypoint_score, name="keypoints")
@@ -218,7 +225,8 @@ class _GraphBuilder:
             name="roi_sampler",
         )  # fmt: skip
         sampled = sampler(self._proposals(rpn, windows, "train"), gt_boxes, gt_class_ids)
-        predicted = self.box_head(self._roi_features(self.box_align, features, *sampled[:2]))
+        box_features = self._roi_features(self.box_align, features, *sampled[:2])
+        predicted = self.box_head(box_features)
         box_loss = BoxLoss(c.num_classes, c.box_delta_weights, c.box_smooth_l1_beta, name="box_loss")
         class_loss, box_loss = box_loss(*predicted, *sampled, gt_boxes)
         losses = {
@@ -228,15 +236,19 @@ class _GraphBuilder:
             "box_loss": box_loss,
         }
         if self.mask_head or self.keypoint_head:
-            objects = PositiveRois(c.num_classes, name="positive_rois")(*sampled)
-            losses.update(self._object_losses(features, objects, gt_boxes, gt))
+            *objects, row = PositiveRois(c.num_classes, name="positive_rois")(*sampled)
+            # After res5 the box branch's features of these RoIs are the mask branch's too (figure 4, left).
+            shared = TakeRows(name="object_features")(box_features, row) if self.res5 else None
+            losses.update(self._object_losses(features, shared, objects, gt_boxes, gt))
         return losses
 
-    def _object_losses(self, features, objects, gt_boxes, gt) -> dict[str, keras.KerasTensor]:
+    def _object_losses(self, features, shared, objects, gt_boxes, gt) -> dict[str, keras.KerasTensor]:
         losses = {}
         if self.mask_head:
-            logits = self.mask_head(self._roi_features(self.mask_align, features, *objects[:2]), objects[2])
-            losses["mask_loss"] = MaskLoss(name="mask_loss")(logits, *objects, gt_boxes, gt["gt_masks"])
+            pooled = self._roi_features(self.mask_align, features, *objects[:2]) if shared is None else shared
+            logits = self.mask_head(pooled, objects[2])
+            mask_loss = MaskLoss(self.config.mask_loss, name="mask_loss")
+            losses["mask_loss"] = mask_loss(logits, *objects, gt_boxes, gt["gt_masks"])
         if self.keypoint_head:
             logits = self.keypoint_head(self._roi_features(self.keypoint_align, features, *objects[:2]))
             losses["keypoint_loss"] = KeypointLoss(name="keypoint_loss")(logits, *objects, gt["gt_keypoints"])

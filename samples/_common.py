@@ -35,6 +35,24 @@ def main(description: str, commands: dict[str, Command], argv: Sequence[str] | N
     return run_command(args, f"{parser.prog} {args.command}")
 
 
+def main_of_one(
+    description: str,
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run a sample that does one thing; arguments and result as of `main`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    parser.set_defaults(run=run)
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as exit:
+        return int(exit.code or 0)
+    return run_command(args, parser.prog)
+
+
 def limited_schedule(steps: int, minutes: float, rate: float, warmup_steps: int, drops: Sequence[float]):
     """A callback that sets the learning rate of each step and ends the training.
 
@@ -56,13 +74,13 @@ def limited_schedule(steps: int, minutes: float, rate: float, warmup_steps: int,
             self.started = time.monotonic()
 
         def on_train_batch_begin(self, batch, logs=None):
-            step = int(self.model.optimizer.iterations)
+            step = int(self.model.optimizer.iterations.numpy())
             risen = min(1.0, (step + 1) / max(1, warmup_steps))
             done = self.progress(step)
             self.model.optimizer.learning_rate = rate * risen * 0.1 ** sum(done >= drop for drop in drops)
 
         def on_train_batch_end(self, batch, logs=None):
-            if self.progress(int(self.model.optimizer.iterations)) >= 1:
+            if self.progress(int(self.model.optimizer.iterations.numpy())) >= 1:
                 self.model.stop_training = True
 
         def progress(self, step):

@@ -139,5 +139,10 @@ COMMANDS = {
     "detect": ("draw what is found in photos", add_detect_arguments, detect),
 }
 
+
+def main(argv=None) -> int:
+    return _common.main(__doc__, COMMANDS, argv)
+
+
 if __name__ == "__main__":
-    sys.exit(_common.main(__doc__, COMMANDS))
+    sys.exit(main())

@@ -65,3 +65,15 @@ def test_mask_loss_averages_over_objects_and_pixels():
     logits = tf.constant(np.stack([np.full((4, 4), 3.0), np.full((4, 4), 99.0)]).astype(np.float32))
     loss = losses.mask_loss(logits, tf.ones((2, 4, 4)), tf.constant([True, False]))
     assert float(loss) == pytest.approx(np.log1p(np.exp(-3.0)), rel=1e-5)
+
+
+def test_competing_masks_are_cross_entropy_over_the_classes_and_the_background():
+    logits = tf.random.stateless_normal((3, 2, 2, 5), [1, 2])  # four classes, the background last
+    own = tf.constant([3, 0, 2])
+    targets = tf.cast(tf.random.stateless_uniform((3, 2, 2), [3, 4]) > 0.5, tf.float32)
+    log_probs = tf.nn.log_softmax(logits)
+    pair = tf.stack([tf.gather(log_probs, own, axis=3, batch_dims=1), log_probs[..., 4]], axis=-1)
+    labels = tf.where(targets > 0, own[:, None, None], 4)
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)[:2]
+    found = losses.competing_mask_loss(pair, targets, tf.constant([True, True, False]))
+    assert float(found) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)

@@ -280,16 +280,6 @@ def test_names_of_the_dataset_reach_the_detections():
     assert model.detect(shapes().load_image(0))[0].class_names == ("circle", "square", "triangle")
 
 
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [({}, 44_343_216), ({"num_classes": 8}, 43_955_712), ({"backbone": "resnet101"}, 63_283_120)],
-)
-def test_parameters_outside_batch_norms_equal_detectron2(fields, expected):
-    model = MaskRCNN(MaskRCNNConfig(**fields))
-    count = sum(int(np.prod(v.shape)) for v in model.weights if v.path.rsplit("/", 1)[1] in ("kernel", "bias"))
-    assert count == expected
-
-
 def test_model_outputs_padding_convention():
     model = tiny(rpn_post_nms_topk_test=5, max_detections=20)  # at most 5 boxes of 3 classes
     batch = {"images": np.zeros((1, 64, 64, 3), np.uint8), "image_sizes": np.array([[64, 64]], np.float32)}

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .coco_files import write_people
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, flags=re.M | re.S)
@@ -53,19 +55,30 @@ def cells(folder):
     Image.fromarray(image).save(folder / "new.jpeg")
 
 
-@pytest.mark.slow
-def test_training_on_own_data_runs_as_written(tmp_path, monkeypatch, capsys):
+TINY = {
+    "backbone_blocks": (1, 1, 1, 1),
+    "stem_channels": 8,
+    "res2_channels": 16,
+    "width_per_group": 8,
+    "fpn_channels": 16,
+    "roi_batch_size": 8,
+}
+
+
+@pytest.fixture
+def shrink(monkeypatch):
+    """Replaces a preset by a narrow network of the same kind."""
     from mrcnn_keras import presets
 
-    tiny = {
-        "backbone_blocks": (1, 1, 1, 1),
-        "stem_channels": 8,
-        "res2_channels": 16,
-        "width_per_group": 8,
-        "fpn_channels": 16,
-        "roi_batch_size": 8,
-    }
-    monkeypatch.setitem(presets.PRESETS, "mask_rcnn_narrow_fpn", {**presets.PRESETS["mask_rcnn_narrow_fpn"], **tiny})
+    def replace(name, **fields):
+        monkeypatch.setitem(presets.PRESETS, name, presets.Preset({**presets.PRESETS[name].fields, **TINY, **fields}))
+
+    return replace
+
+
+@pytest.mark.slow
+def test_training_on_own_data_runs_as_written(tmp_path, monkeypatch, capsys, shrink):
+    shrink("mask_rcnn_narrow_fpn")
     monkeypatch.chdir(tmp_path)
     cells(tmp_path / "cells")
     # Only the sizes are changed: fewer epochs on smaller images, and a photo that is none of the ten.
@@ -76,6 +89,21 @@ def test_training_on_own_data_runs_as_written(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "found.png").exists() and (tmp_path / "cells.keras").exists()
     assert (tmp_path / "exported" / "1" / "saved_model.pb").exists()
     assert "masks" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_keypoints_run_as_written(tmp_path, monkeypatch, capsys, shrink):
+    sides = {"image_min_side": 64, "image_max_side": 64, "train_min_sides": (), "max_detections": 5}
+    shrink("keypoint_mask_rcnn_resnet50_fpn", **sides, keypoint_head_dim=8, score_threshold=0.0)
+    monkeypatch.chdir(tmp_path)
+    write_people(tmp_path / "train2017", tmp_path / "person_keypoints_train2017.json")
+    (tmp_path / "photo.jpg").write_bytes((tmp_path / "train2017" / "0.jpg").read_bytes())
+    (code,) = (block for block in BLOCKS if "with_keypoints()" in block)
+    assert code.count(', weights="imagenet"') == 1 and code.count("epochs=10") == 1
+    names = {"__name__": "readme"}
+    exec(compile(code.replace(', weights="imagenet"', "").replace("epochs=10", "epochs=1"), "README.md", "exec"), names)
+    assert names["found"].keypoints.shape[1:] == (17, 3) and names["found"].masks is not None
+    assert names["model"].config.keypoint_names[0] == "nose" and (tmp_path / "people.png").exists()
 
 
 def test_the_other_examples_compile():

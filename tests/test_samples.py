@@ -1,5 +1,6 @@
 """The samples: help without TensorFlow, and a very short training of each."""
 
+import concurrent.futures
 import importlib
 import pathlib
 import subprocess
@@ -7,6 +8,9 @@ import sys
 import types
 
 import pytest
+import tensorflow as tf
+
+from .coco_files import write_people
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples"
@@ -26,11 +30,11 @@ def sample(monkeypatch):
 
     def load(name):
         module = importlib.import_module(name)
-        return module, lambda *words: module._common.main(module.__doc__, module.COMMANDS, [str(w) for w in words])
+        return module, lambda *words: module.main([str(word) for word in words])
 
     yield load
-    for name in ("shapes", "pennfudan", "_common"):
-        sys.modules.pop(name, None)
+    for path in SAMPLES.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 @pytest.fixture
@@ -51,10 +55,9 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-@pytest.mark.parametrize("name", ["shapes", "pennfudan"])
+@pytest.mark.parametrize("name", ["shapes", "stick_figures", "pennfudan"])
 def test_help_and_mistakes_without_tensorflow(name):
-    code = f"import sys, {name} as s; print(s._common.main(s.__doc__, s.COMMANDS, sys.argv[1:])"
-    code += ", 'tensorflow' in sys.modules)"
+    code = f"import sys, {name} as s; print(s.main(sys.argv[1:]), 'tensorflow' in sys.modules)"
     for words, status in {("--help",): 0, ("train", "--help"): 0, ("train", "--set", "x=1"): 2, (): 2}.items():
         child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=SAMPLES)
         assert child.stdout.split()[-2:] == [str(status), "False"], child.stderr
@@ -63,16 +66,69 @@ def test_help_and_mistakes_without_tensorflow(name):
 
 
 @pytest.mark.slow
-def test_shapes(sample, tmp_path, monkeypatch, capsys):
-    _, run = sample("shapes")
+@pytest.mark.parametrize(("name", "kind"), [("shapes", "masks"), ("stick_figures", "keypoints")])
+def test_drawn_images(name, kind, sample, tmp_path, capsys):
+    _, run = sample(name)
     out = tmp_path / "out"
     small = ["--images", 8, "--validation-images", 2]
     assert run("train", "--out", out, "--steps", 2, *small, *SETTINGS) == 0
-    assert {"last.keras", "best.keras", "history.csv", "curves.png"} <= {path.name for path in out.iterdir()}
+    names = {path.name for path in out.iterdir()}
+    assert {"last.keras", "best.keras", "history.csv", "curves.png", "detections.png"} <= names
     assert run("evaluate", "--model", out / "last.keras", "--images", 2) == 0
-    assert "masks" in capsys.readouterr().out
+    assert kind in capsys.readouterr().out
     assert run("detect", "--model", out / "last.keras", "--out", out / "found") == 0
-    assert len(list((out / "found").glob("shapes*.png"))) == 8
+    assert len(list((out / "found").glob(f"{name}*.png"))) == 8
+
+
+ABLATION = ["--steps", 1, "--jobs", 1, *SETTINGS, "--set", "keypoint_head_dim=8"]
+
+
+@pytest.mark.slow
+def test_ablation_goes_on_where_it_stopped_and_reports_beside_the_paper(sample, tmp_path, monkeypatch, capsys):
+    module, run = sample("ablation")
+    monkeypatch.setattr(module, "TEST_IMAGES", 2)
+    # In this process: the settings above must reach the training.
+    monkeypatch.setattr(module.concurrent.futures, "ProcessPoolExecutor", lambda *a, **k: Inline())
+    words = ["--table", "2d", "--out", tmp_path, *ABLATION, "--set", "anchor_sizes=8,16,32,64"]
+    assert run(*words, "--rows", "roipool") == 0
+    assert "1 of 1 trainings" in capsys.readouterr().out
+    assert run(*words) == 0
+    assert "1 of 2 trainings" in capsys.readouterr().out
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert [line.split("|")[1].strip() for line in lines[4:6]] == ["RoIPool", "RoIAlign"]
+    assert all("(23.6)" in lines[4] and "(36.4)" in lines[5] and f"| {1} |" in line for line in lines[4:6])
+
+
+class Inline(concurrent.futures.Executor):
+    """Does a job at once."""
+
+    def submit(self, function, *arguments):
+        future = concurrent.futures.Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+@pytest.mark.slow
+def test_ablation_at_full_scale_takes_coco(sample, tmp_path, capsys, monkeypatch):
+    module, run = sample("ablation")
+    monkeypatch.setattr(module.concurrent.futures, "ProcessPoolExecutor", lambda *a, **k: Inline())
+    assert run("--table", "5", "--scale", "full") == 2 and "--dataset" in capsys.readouterr().err
+    for part in ("train2017", "val2017"):
+        write_people(tmp_path / "coco" / part, tmp_path / "coco" / "annotations" / f"person_keypoints_{part}.json")
+    words = [
+        "--table",
+        "6",
+        "--scale",
+        "full",
+        "--dataset",
+        tmp_path / "coco",
+        "--weights",
+        "none",
+        "--rows",
+        "RoIPool",
+    ]
+    assert run(*words, "--out", tmp_path / "out", *ABLATION, "--set", "freeze_at=0") == 0
+    assert "(59.8)" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -105,7 +161,7 @@ def rates(schedule, seconds, monkeypatch, common):
     """Learning rate of each step, of which each takes so many seconds, until the schedule ends the training."""
     now = [0.0]
     monkeypatch.setattr(common.time, "monotonic", lambda: now[0])
-    optimizer = types.SimpleNamespace(iterations=0, learning_rate=None)
+    optimizer = types.SimpleNamespace(iterations=tf.constant(0), learning_rate=None)
     model = types.SimpleNamespace(optimizer=optimizer, stop_training=False)
     schedule.set_model(model)
     schedule.on_train_begin()

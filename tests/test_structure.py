@@ -30,7 +30,7 @@ ALLOWED = {
     "evaluation": {"data"},
     "training": {"data", "boxes", "losses", "evaluation"},
     "serving": {"ops", "boxes", "inference"},
-    "weights": {"config"},
+    "weights": {"config", "presets", "data"},
 }
 # Nothing below the command line reaches up to it.
 COMMAND_LINE = {"cli", "commands", "demo"}

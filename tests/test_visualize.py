@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import numpy as np
@@ -6,6 +7,7 @@ from PIL import Image
 
 from mrcnn_keras import visualize
 from mrcnn_keras.inference import Detections
+from mrcnn_keras.visualize.labels import readable_on
 
 
 def scene(size, boxes, shade=90, scores=None):
@@ -96,8 +98,8 @@ def test_letters_grow_with_the_image():
 
 def test_text_contrasts_with_its_background():
     for colour in visualize.PALETTE:
-        assert visualize._readable_on(colour) == "black"
-    assert visualize._readable_on("#202060") == "white"
+        assert readable_on(colour) == "black"
+    assert readable_on("#202060") == "white"
 
 
 def test_threshold_leaves_out_and_names_are_written():
@@ -137,6 +139,76 @@ def test_another_images_detections_are_an_error():
 def test_unknown_colouring_is_an_error():
     with pytest.raises(ValueError, match="color_by='score'"):
         scene((60, 80), [[5, 5, 50, 50]]).plot(color_by="score")
+
+
+def person(size=(400, 400), score=0.5, shade=90, **fields):
+    """One object with a horizontal limb at y=100, a vertical one at x=300, and a joint that nothing joins."""
+    points = [[[100, 100, score], [300, 100, 0.5], [300, 300, 0.5], [150, 250, 0.5]]]
+    skeleton = ((0, 1), (1, 2))
+    image = np.full((*size, 3), shade, np.uint8)
+    return Detections([[80, 80, 320, 320]], [0.9], [0], ("person",), size=size, image=image,
+                      **{"keypoints": points, "keypoint_skeleton": skeleton, **fields})  # fmt: skip
+
+
+_BARE = {"labels": False, "boxes": False}
+
+
+@pytest.mark.parametrize("shade", [5, 250], ids=["dark", "light"])
+def test_limbs_and_joints_are_drawn_over_the_mask(tmp_path, shade):
+    masks = np.zeros((1, 400, 400), bool)
+    masks[:, 80:320, 80:320] = True
+    shown = picture(person(shade=shade, masks=masks).save_plot(tmp_path / "found.png", **_BARE))
+    plain = picture(person(shade=shade, masks=masks).save_plot(tmp_path / "plain.png", keypoints=False, **_BARE))
+    first, second, joint = shown[100, 200], shown[200, 300], shown[250, 150]
+    for there in ((100, 200), (200, 300), (250, 150)):
+        assert np.abs(shown[there] - plain[there]).max() > 60
+    assert np.abs(first - second).max() > 100  # limbs have colours of their own
+    changed = (shown != plain).any(axis=2)
+    assert changed[100, 110:290].all() and not changed[130:230, 180:290].any() and changed.mean() < 0.05
+    assert np.ptp(joint) > 60
+
+
+def test_keypoints_of_low_score_and_their_limbs_are_left_out(tmp_path):
+    shown = picture(person(score=0.04).save_plot(tmp_path / "found.png", **_BARE))
+    assert (shown[90:110, 90:280] == 90).all() and (shown[200, 300] != 90).any()
+    all_of_them = picture(person(score=0.04).save_plot(tmp_path / "all.png", keypoint_threshold=0.01, **_BARE))
+    assert (all_of_them[100, 200] != 90).any()
+
+
+def test_joints_without_a_skeleton_are_dots(tmp_path):
+    shown = picture(person(keypoint_skeleton=()).save_plot(tmp_path / "found.png", **_BARE))
+    assert (shown[100, 100] != 90).any() and (shown[100, 150:250] == 90).all()
+
+
+def test_limbs_grow_with_the_object(tmp_path):
+    def thickness(factor):
+        size = (400 * factor, 400 * factor)
+        found = person(size)
+        larger = Detections(found.boxes * factor, [0.9], [0], ("person",), size=size, image=found.image,
+                            keypoints=found.keypoints * (factor, factor, 1),
+                            keypoint_skeleton=found.keypoint_skeleton)  # fmt: skip
+        shown = picture(larger.save_plot(tmp_path / "found.png", **_BARE))
+        return (shown[60 * factor : 140 * factor, 200 * factor] != 90).any(axis=1).sum()
+
+    assert 3 <= thickness(1) <= 12 and 1.5 * thickness(1) <= thickness(4) <= 5 * thickness(1)
+
+
+def test_limbs_of_a_small_object_are_thinner(tmp_path):
+    def thickness(factor):
+        shrunk = {"keypoints": person().keypoints * (factor, factor, 1)}
+        found = dataclasses.replace(person(), boxes=person().boxes * factor, **shrunk)
+        shown = picture(found.save_plot(tmp_path / "found.png", **_BARE))
+        return (shown[: int(130 * factor), int(200 * factor)] != 90).any(axis=1).sum()
+
+    assert thickness(0.3) < 0.7 * thickness(1)
+
+
+def test_limb_colours_are_far_apart():
+    from mrcnn_keras.visualize.keypoints import limb_color
+
+    colours = np.array([limb_color(k, 19) for k in range(19)])
+    distances = np.abs(colours[:, None] - colours[None]).sum(axis=2) + 9 * np.eye(19)
+    assert distances.min() > 0.15 and colours.max(axis=1).min() > 0.9
 
 
 def test_grid_holds_every_picture(tmp_path):

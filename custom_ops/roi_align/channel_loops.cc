@@ -179,13 +179,15 @@ void Convert(const float* values, int64_t count, T* out) {
   for (int64_t i = 0; i < count; ++i) FromFloat(values[i], out + i);
 }
 
-template <typename T>
-void KeepLargest(const T* const cells[4], const float weights[4], int64_t channels, int index, float* best,
+// N cells: a bilinear sample of 4, or 1 as it is, which a product with 0 would spoil where its neighbour is infinite.
+template <typename T, int N>
+void KeepLargest(const T* const cells[N], const float weights[N], int64_t channels, int index, float* best,
                  int* winner) {
   int64_t c = 0;
   for (; c + kLanes <= channels; c += kLanes) {
-    Vec sample = weights[0] * Load(cells[0] + c);
-    for (int i = 1; i < 4; ++i) sample += weights[i] * Load(cells[i] + c);
+    Vec sample = Load(cells[0] + c);
+    if (N > 1) sample *= weights[0];
+    for (int i = 1; i < N; ++i) sample += weights[i] * Load(cells[i] + c);
     const Vec old = Load(best + c);
     const Ints larger = sample > old;
     Store(larger ? sample : old, best + c);
@@ -194,8 +196,9 @@ void KeepLargest(const T* const cells[4], const float weights[4], int64_t channe
     memcpy(winner + c, &indices, sizeof(indices));
   }
   for (; c < channels; ++c) {
-    float sample = weights[0] * ToFloat(cells[0][c]);
-    for (int i = 1; i < 4; ++i) sample += weights[i] * ToFloat(cells[i][c]);
+    float sample = ToFloat(cells[0][c]);
+    if (N > 1) sample *= weights[0];
+    for (int i = 1; i < N; ++i) sample += weights[i] * ToFloat(cells[i][c]);
     if (!(sample > best[c])) continue;
     best[c] = sample;
     if (winner != nullptr) winner[c] = index;
@@ -203,7 +206,8 @@ void KeepLargest(const T* const cells[4], const float weights[4], int64_t channe
 }
 
 template <typename T>
-constexpr ChannelLoops<T> kLoops = {GatherRow<T>, SpreadRow, Scale<T>, Scale<float>, Convert<T>, KeepLargest<T>};
+constexpr ChannelLoops<T> kLoops = {GatherRow<T>, SpreadRow,         Scale<T>,         Scale<float>,
+                                   Convert<T>,   KeepLargest<T, 4>, KeepLargest<T, 1>};
 
 }  // namespace
 

@@ -38,6 +38,9 @@ struct ChannelLoops {
   // Where the bilinear sample of four cells is over `best`: best = sample, winner = index. `winner` may be null.
   void (*keep_largest)(const T* const cells[4], const float weights[4], int64_t channels, int index, float* best,
                        int* winner);
+  // The same for the first cell alone, whatever its weight.
+  void (*keep_largest_cell)(const T* const cells[1], const float weights[1], int64_t channels, int index, float* best,
+                            int* winner);
 };
 
 // The loops for this processor.

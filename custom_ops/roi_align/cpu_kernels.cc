@@ -83,7 +83,7 @@ absl::Status FindRois(const Inputs& inputs, const std::vector<float>& scales, co
 std::vector<int> OrderByPlace(const std::vector<Roi>& rois) {
   constexpr float kTile = 32.0f;
   const auto tile = [](const Axis& axis) {
-    return static_cast<int>(std::min(std::max(axis.start, 0.0f), static_cast<float>(axis.extent)) / kTile);
+    return static_cast<int>(std::min(std::max(0.0f, axis.start), static_cast<float>(axis.extent)) / kTile);
   };
   std::vector<std::array<int, 5>> keys(rois.size());
   for (size_t r = 0; r < rois.size(); ++r) {

@@ -106,13 +106,28 @@ void SpreadAverage(const Roi& roi, const Taps& rows, const Taps& columns, int64_
   }
 }
 
+// The cells around a sample and what it takes from each; the first one is all there is to a sample that is a cell.
+template <typename T>
+struct Corners {
+  const T* cells[4];
+  float weights[4];
+
+  Corners(const Neighbours& row, const Neighbours& column, const T* map, int64_t width, int64_t channels) {
+    for (int i = 0; i < 4; ++i) {
+      const bool below = i >= 2, right = i % 2 == 1;
+      const int64_t y = below ? row.high : row.low, x = right ? column.high : column.low;
+      cells[i] = map + (y * width + x) * channels;
+      weights[i] = (below ? row.fraction : 1.0f - row.fraction) * (right ? column.fraction : 1.0f - column.fraction);
+    }
+  }
+};
+
 // best and winner (channels,) of one bin.
 template <typename T>
 static void LargestOfBin(const Roi& roi, int down, int across, int64_t channels, const T* map, float* best,
                          int* winner) {
-  const ChannelLoops<T>& loops = BestChannelLoops<T>();
   const Axis &rows = roi.rows, &columns = roi.columns;
-  const int64_t width = columns.extent;
+  const auto keep = rows.whole ? BestChannelLoops<T>().keep_largest_cell : BestChannelLoops<T>().keep_largest;
   int row_begin, row_end, column_begin, column_end;
   rows.Window(down, &row_begin, &row_end);
   columns.Window(across, &column_begin, &column_end);
@@ -126,19 +141,13 @@ static void LargestOfBin(const Roi& roi, int down, int across, int64_t channels,
     for (int j = column_begin; j < column_end; ++j) {
       const float x = columns.Position(across, j);
       if (!columns.Counts(x)) continue;
-      const Neighbours column(x, columns.extent);
-      const T* const cells[4] = {
-          map + (row.low * width + column.low) * channels, map + (row.low * width + column.high) * channels,
-          map + (row.high * width + column.low) * channels, map + (row.high * width + column.high) * channels};
-      const float weights[4] = {(1.0f - row.fraction) * (1.0f - column.fraction),
-                                (1.0f - row.fraction) * column.fraction, row.fraction * (1.0f - column.fraction),
-                                row.fraction * column.fraction};
+      const Corners<T> corners(row, Neighbours(x, columns.extent), map, columns.extent, channels);
       const int index = (i - row_begin) * (column_end - column_begin) + (j - column_begin);
-      loops.keep_largest(cells, weights, channels, index, best, winner);
+      keep(corners.cells, corners.weights, channels, index, best, winner);
       ++inside;
     }
   }
-  if (inside > 0 && inside == static_cast<int64_t>(rows.samples) * columns.samples) return;
+  if (inside > 0 && inside >= static_cast<int64_t>(rows.samples) * columns.samples) return;
   for (int64_t c = 0; c < channels; ++c) {  // a sample outside the map is 0, and so is a bin without samples
     if (best[c] >= 0.0f && inside > 0) continue;
     best[c] = 0.0f;
@@ -162,33 +171,50 @@ void PoolLargest(const Roi& roi, const Attributes& attributes, int64_t channels,
   }
 }
 
+// The cells around each sample in the window of a bin.
+static void FindNeighbours(const Axis& axis, int bin, std::vector<Neighbours>* found) {
+  int begin, end;
+  axis.Window(bin, &begin, &end);
+  found->clear();
+  for (int i = begin; i < end; ++i) found->emplace_back(axis.Position(bin, i), axis.extent);
+}
+
+// Adds the gradient (channels,) of one bin to the cells of its winning samples.
+static void SpreadBin(const std::vector<Neighbours>& rows, const std::vector<Neighbours>& columns, int64_t channels,
+                      const float* gradient, const int* winner, int begin, int end, int64_t line, float* band) {
+  const int across = static_cast<int>(columns.size());
+  for (int64_t c = 0; c < channels; ++c) {
+    if (winner[c] < 0) continue;
+    const Neighbours &row = rows[winner[c] / across], &column = columns[winner[c] % across];
+    const auto add = [&](int y, float row_weight) {
+      if (y < begin || y >= end) return;
+      float* const cells = band + (y - begin) * line + c;
+      cells[column.low * channels] += row_weight * (1.0f - column.fraction) * gradient[c];
+      if (column.fraction > 0.0f) cells[column.high * channels] += row_weight * column.fraction * gradient[c];
+    };
+    add(row.low, 1.0f - row.fraction);
+    if (row.fraction > 0.0f) add(row.high, row.fraction);
+  }
+}
+
 template <typename T>
 void SpreadLargest(const Roi& roi, const Attributes& attributes, int64_t channels, const T* upstream, const int* winner,
                    int begin, int end, float* band) {
-  const ChannelLoops<T>& loops = BestChannelLoops<T>();
-  const Axis &rows = roi.rows, &columns = roi.columns;
+  const int64_t line = roi.columns.extent * channels;
   std::vector<float> gradient(channels);
+  std::vector<Neighbours> rows, columns;
   for (int down = 0; down < attributes.output_height; ++down) {
-    int row_begin, row_end;
-    rows.Window(down, &row_begin, &row_end);
-    for (int across = 0; across < attributes.output_width; ++across, upstream += channels, winner += channels) {
-      int column_begin, column_end;
-      columns.Window(across, &column_begin, &column_end);
-      loops.scale(upstream, 1.0f, false, channels, gradient.data());
-      for (int64_t c = 0; c < channels; ++c) {
-        if (winner[c] < 0) continue;
-        const int across_samples = column_end - column_begin;
-        const Neighbours row(rows.Position(down, row_begin + winner[c] / across_samples), rows.extent);
-        const Neighbours column(columns.Position(across, column_begin + winner[c] % across_samples), columns.extent);
-        const auto add = [&](int y, float row_weight) {
-          if (y < begin || y >= end) return;
-          float* const cells = band + static_cast<int64_t>(y - begin) * columns.extent * channels + c;
-          cells[column.low * channels] += row_weight * (1.0f - column.fraction) * gradient[c];
-          cells[column.high * channels] += row_weight * column.fraction * gradient[c];
-        };
-        add(row.low, 1.0f - row.fraction);
-        add(row.high, row.fraction);
-      }
+    FindNeighbours(roi.rows, down, &rows);
+    if (rows.empty()) continue;
+    // Positions run one way, so the outermost samples touch the outermost cells.
+    if (std::min(rows.front().low, rows.back().low) >= end) continue;
+    if (std::max(rows.front().high, rows.back().high) < begin) continue;
+    for (int across = 0; across < attributes.output_width; ++across) {
+      const int64_t bin = (down * attributes.output_width + across) * channels;
+      FindNeighbours(roi.columns, across, &columns);
+      if (columns.empty()) continue;
+      BestChannelLoops<T>().scale(upstream + bin, 1.0f, false, channels, gradient.data());
+      SpreadBin(rows, columns, channels, gradient.data(), winner + bin, begin, end, line, band);
     }
   }
 }

@@ -1,4 +1,5 @@
-// RoIAlign of single RoIs on the CPU, free of TensorFlow headers. cpu_kernels.cc shares the work among threads.
+// RoIAlign, RoIWarp and RoIPool of single RoIs on the CPU, free of TensorFlow headers. cpu_kernels.cc shares the work
+// among threads.
 //
 // Sampling on a regular grid is separable: what a bin takes from a cell is (weight of the row) * (weight of the
 // column). So a RoI is pooled row by row of its map: the cells of a row are summed into the bins across (each cell is
@@ -50,8 +51,8 @@ template <typename T>
 void SpreadAverage(const Roi& roi, const Taps& rows, const Taps& columns, int64_t channels, const T* upstream,
                    int begin, int end, Scratch* scratch, float* band);
 
-// The same for the largest sample; `winner` (P, P, C), if not null, gets the sample that is largest, numbered through
-// the bin's windows of samples, -1 where that is one outside the map.
+// The same for the largest sample, or the largest cell of RoIPool; `winner` (P, P, C), if not null, gets the sample
+// that is largest, numbered through the bin's windows of samples, -1 where that is one outside the map.
 template <typename T>
 void PoolLargest(const Roi& roi, const Attributes& attributes, int64_t channels, const T* map, Scratch* scratch,
                  T* pooled, int* winner);

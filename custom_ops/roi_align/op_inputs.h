@@ -21,7 +21,10 @@ class RoiAlignBase : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context, context->GetAttr("aligned", &attributes_.aligned));
     std::string reduce;
     OP_REQUIRES_OK(context, context->GetAttr("reduce", &reduce));
-    attributes_.largest = reduce == "max";
+    std::string method;
+    OP_REQUIRES_OK(context, context->GetAttr("method", &method));
+    attributes_.method = method == "pool" ? Method::kPool : method == "warp" ? Method::kWarp : Method::kAlign;
+    attributes_.largest = reduce == "max" || attributes_.method == Method::kPool;
     int num_maps;
     OP_REQUIRES_OK(context, context->GetAttr("N", &num_maps));
     OP_REQUIRES(context, static_cast<int>(scales_.size()) == num_maps,

@@ -1,4 +1,5 @@
-// CUDA kernels of RoIAlign; see roi_align_cuda.h. Threads of a block run along the channels, which are contiguous.
+// CUDA kernels of RoIAlign, RoIWarp and RoIPool; see roi_align_cuda.h. Threads of a block run along the channels, which
+// are contiguous.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -80,10 +81,12 @@ __global__ void PoolKernel(const CudaCall call, T* pooled, int* winners) {
         if (!columns.Counts(x)) continue;
         const Neighbours column(x, columns.extent);
         const auto cell = [&](int a, int b) { return ToFloat(map[(a * width + b) * call.channels + c]); };
-        const float value = (1.0f - row.fraction) * (1.0f - column.fraction) * cell(row.low, column.low) +
-                            (1.0f - row.fraction) * column.fraction * cell(row.low, column.high) +
-                            row.fraction * (1.0f - column.fraction) * cell(row.high, column.low) +
-                            row.fraction * column.fraction * cell(row.high, column.high);
+        const float value = rows.whole
+                                ? cell(row.low, column.low)
+                                : (1.0f - row.fraction) * (1.0f - column.fraction) * cell(row.low, column.low) +
+                                      (1.0f - row.fraction) * column.fraction * cell(row.low, column.high) +
+                                      row.fraction * (1.0f - column.fraction) * cell(row.high, column.low) +
+                                      row.fraction * column.fraction * cell(row.high, column.high);
         sum += value;
         ++inside;
         if (!(value > best)) continue;

@@ -75,8 +75,9 @@ REGISTER_OP("MrcnnKeras>RoiAlign")
     .Attr("sampling_ratio: int >= 0 = 0")
     .Attr("aligned: bool = true")
     .Attr("reduce: {'average', 'max'} = 'average'")
+    .Attr("method: {'align', 'warp', 'pool'} = 'align'")
     .SetShapeFn(RoiAlignShape)
-    .Doc("RoIAlign over a feature pyramid; see mrcnn_keras.ops.multilevel_roi_align.");
+    .Doc("RoIAlign, RoIWarp or RoIPool over a feature pyramid; see mrcnn_keras.ops.multilevel_roi_align.");
 
 REGISTER_OP("MrcnnKeras>RoiAlignGrad")
     .Input("gradient: T")
@@ -93,6 +94,7 @@ REGISTER_OP("MrcnnKeras>RoiAlignGrad")
     .Attr("sampling_ratio: int >= 0 = 0")
     .Attr("aligned: bool = true")
     .Attr("reduce: {'average', 'max'} = 'average'")
+    .Attr("method: {'align', 'warp', 'pool'} = 'align'")
     .SetShapeFn(RoiAlignGradShape)
     .Doc("Gradient of RoiAlign with respect to the feature maps; the same bits in every run.");
 

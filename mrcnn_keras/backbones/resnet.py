@@ -1,11 +1,12 @@
-"""ResNet with bottleneck blocks (He et al., CVPR 2016), any depth and width."""
+"""ResNet and ResNeXt of any depth and width (He et al., CVPR 2016; Xie et al., CVPR 2017), with non-local blocks."""
 
 import keras
 import tensorflow as tf
 
-from ..layers.bottleneck import Bottleneck, make_stage
 from ..layers.conv_norm import ConvNorm
+from ..layers.non_local import NonLocal
 from ..layers.normed import NormedLayer
+from ..layers.stage import Widths, make_stage
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
@@ -15,13 +16,14 @@ class ResNet(NormedLayer):
     Args:
         block_counts: blocks in each stage from res2 on: (3, 4, 6, 3) for ResNet-50, (3, 4, 6) to end with res4.
         stem_channels: outputs of the 7x7 convolution.
-        res2_channels: outputs of res2; each later stage doubles them.
-        num_groups, width_per_group: the 3x3 convolutions of res2 have their product as channels.
+        res2_channels, num_groups, width_per_group, basic: see `Widths`.
         stride_in_1x1: where a bottleneck's stride sits.
         freeze_at: how many of (stem, res2, ..., res5) are not trained.
         res5_dilation: 2 keeps res5 at stride 16 with dilated convolutions ("DC5").
         stem_pool: "symmetric" pads the 3x3 max-pool by one cell on every side; "same" is TensorFlow's rule, which pads
             an even side at its end only (matterport's networks).
+        non_local: non-local blocks in each stage from res2 on: one stands right before the stage's last block (Wang et
+            al., section 5), more before every second block from there.
         norm, norm_momentum, norm_epsilon, norm_groups, norm_bias: passed to every `ConvNorm`.
 
     Inputs: (B, H, W, 3). Returns: list [c2, c3, c4, c5] of (B, ceil(H / s), ceil(W / s), C), s = 4, 8, 16, 32, or 16
@@ -39,6 +41,8 @@ class ResNet(NormedLayer):
         freeze_at=0,
         res5_dilation=1,
         stem_pool="symmetric",
+        basic=False,
+        non_local=(),
         norm="frozen",
         **kwargs,
     ):
@@ -52,23 +56,28 @@ class ResNet(NormedLayer):
         self.freeze_at = freeze_at
         self.res5_dilation = res5_dilation
         self.stem_pool = stem_pool
+        self.basic = basic
+        self.non_local = tuple(non_local)
         self.stem = ConvNorm(stem_channels, 7, strides=2, relu=True, name="stem", **self.norm_arguments)
         self.stages = [self._make_stage(index, count) for index, count in enumerate(self.block_counts)]
         self._freeze()
 
-    def _make_stage(self, index: int, count: int) -> list[Bottleneck]:
+    def _make_stage(self, index: int, count: int) -> list[keras.layers.Layer]:
         dilation = self.res5_dilation if index == 3 else 1
-        return make_stage(
+        blocks = make_stage(
             index,
             count,
-            self.res2_channels,
-            self.num_groups,
-            self.width_per_group,
+            Widths(self.res2_channels, self.num_groups, self.width_per_group, self.basic),
             strides=2 if index > 0 and dilation == 1 else 1,
             stride_in_1x1=self.stride_in_1x1,
+            projection=not self.basic or index > 0 or self.stem_channels != self.res2_channels,
             dilation=dilation,
             **self.norm_arguments,
         )
+        extra = self.non_local[index] if index < len(self.non_local) else 0
+        for i, place in enumerate(sorted(_places(count, extra))):
+            blocks.insert(place + i, NonLocal(name=f"res{index + 2}_non_local_{i}"))
+        return blocks
 
     def _freeze(self) -> None:
         parts = [[self.stem], *self.stages]
@@ -91,7 +100,7 @@ class ResNet(NormedLayer):
         features = []
         for stage in self.stages:
             for block in stage:
-                outputs = block(outputs, training=training)
+                outputs = block(outputs) if isinstance(block, NonLocal) else block(outputs, training=training)
             features.append(outputs)
         return features
 
@@ -107,7 +116,7 @@ class ResNet(NormedLayer):
     def get_config(self):
         names = (
             "block_counts stem_channels res2_channels num_groups width_per_group stride_in_1x1 freeze_at "
-            "res5_dilation stem_pool"
+            "res5_dilation stem_pool basic non_local"
         ).split()
         own = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **own}
@@ -116,3 +125,8 @@ class ResNet(NormedLayer):
 def _pooled(shape):
     sides = (None if side is None else (side - 1) // 2 + 1 for side in shape[1:3])
     return (shape[0], *sides, shape[3])
+
+
+def _places(count: int, extra: int) -> list[int]:
+    """The blocks before which `extra` non-local blocks stand: the last, every second before it, then the others."""
+    return [*range(count - 1, -1, -2), *range(count - 2, -1, -2)][:extra]

@@ -92,7 +92,11 @@ def detect_files(model: Any, files: dict[pathlib.Path, pathlib.Path], out: pathl
         print(f"{path}: {found[found.scores >= min_score]!r} -> {target}")
     out.mkdir(parents=True, exist_ok=True)
     names = enumerate(model.config.names, start=1)
-    categories = [{"id": number, "name": name} for number, name in names]
+    described = {}
+    if model.config.keypoint_names:
+        limbs = [[a + 1, b + 1] for a, b in model.config.keypoint_skeleton]
+        described = {"keypoints": model.config.keypoint_names, "skeleton": limbs}
+    categories = [{"id": number, "name": name, **described} for number, name in names]
     for number, result in enumerate(results, start=1):
         result["id"] = number
     written = out / "detections.json"

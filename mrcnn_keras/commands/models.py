@@ -37,15 +37,16 @@ def load_model(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
 
 
 def new_config(preset: str, settings: dict[str, Any], dataset: Any) -> Any:
-    """The config of a preset for a dataset's classes.
+    """The config of a preset for a dataset's classes and, if the preset has any, keypoints.
 
     Raises:
         UsageError: a value out of its range.
     """
-    from mrcnn_keras.presets import preset_config
+    from mrcnn_keras.data.dataset import names_of
+    from mrcnn_keras.presets import PRESETS, preset_config
 
-    classes = {"num_classes": len(dataset.class_names), "class_names": tuple(dataset.class_names)}
-    return _checked(preset_config, {**classes, **settings}, preset)
+    keypoints = {**PRESETS[preset].fields, **settings}.get("num_keypoints", 0) > 0
+    return _checked(preset_config, {**names_of(dataset, keypoints), **settings}, preset)
 
 
 def _checked(make: Any, settings: dict[str, Any], *args: Any) -> Any:

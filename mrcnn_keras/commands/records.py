@@ -15,7 +15,7 @@ def recorders(out: str | pathlib.Path, validation: Any = None, *, every: int = 1
     """Callbacks for `fit` that write, after each epoch, into a folder.
 
     `last.keras`; `history.csv` and `curves.png`, the losses and the average precision by epoch; and with a validation
-    set `best.keras`, the model of the best mask AP (box AP where there are no masks).
+    set `best.keras`, the model of the best keypoint AP, or mask AP where there are no keypoints, or box AP.
 
     Args:
         out: the folder; made if need be.
@@ -39,8 +39,9 @@ def recorders(out: str | pathlib.Path, validation: Any = None, *, every: int = 1
 
     class Best(keras.callbacks.ModelCheckpoint):
         def on_epoch_end(self, epoch, logs=None):
-            # Known only now: whether there are masks, and whether this epoch was evaluated.
-            self.monitor = "val_segm_AP" if "val_segm_AP" in logs else "val_bbox_AP"
+            # Known only now: what the model finds, and whether this epoch was evaluated.
+            names = (f"val_{kind}_AP" for kind in ("keypoints", "segm", "bbox"))
+            self.monitor = next(name for name in names if name in logs)
             if logs[self.monitor] == logs[self.monitor]:
                 super().on_epoch_end(epoch, logs)
 

@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     if args.validation_images:
         validation = CocoDataset(args.validation_images, args.validation_annotations, skip_broken=args.skip_broken)
     config = new_config(args.preset, options.settings(args), dataset)
+    if config.num_keypoints:
+        dataset = _with_keypoints(dataset, args)
     steps = args.steps or max(_FEWEST_STEPS, _PASSES * len(dataset) // config.batch_size)
     import_tensorflow()
     model = _model(args, config, steps)
@@ -75,11 +77,11 @@ def fit(model: Any, dataset: Any, validation: Any, out: pathlib.Path, steps: int
 
     class StopAt(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            if int(self.model.optimizer.iterations) >= steps:
+            if int(self.model.optimizer.iterations.numpy()) >= steps:
                 self.model.stop_training = True
 
     per_epoch = min(steps, max(1, len(dataset) // model.config.batch_size))
-    done = int(model.optimizer.iterations)
+    done = int(model.optimizer.iterations.numpy())
     if done >= steps:
         raise options.UsageError(f"--resume: {out / 'last.keras'} has had its {done} steps; ask for more with --steps")
     model.fit(
@@ -91,6 +93,19 @@ def fit(model: Any, dataset: Any, validation: Any, out: pathlib.Path, steps: int
         callbacks=[*recorders(out, validation, append=resume), StopAt()],
         verbose=verbosity(),
     )
+
+
+def _with_keypoints(dataset: Any, args: argparse.Namespace) -> Any:
+    """The images that a model with keypoints is trained on, as Detectron2 chooses them."""
+    if dataset.keypoints is None:
+        raise options.UsageError(f"--annotations: no keypoints in {args.annotations}, and {args.preset} learns them")
+    try:
+        kept = dataset.with_keypoints()
+    except ValueError as error:
+        raise options.UsageError(f"--annotations: {error}") from error
+    if len(kept) < len(dataset):
+        print(f"{len(dataset) - len(kept)} of {len(dataset)} images have no labelled keypoint and are left out")
+    return kept
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -116,7 +131,10 @@ def _model(args: argparse.Namespace, config: Any, steps: int) -> Any:
         if any(getattr(model.config, name) != getattr(config, name) for name in given):
             raise options.UsageError(f"--resume: {args.out / 'last.keras'} was made with other settings")
         return model
-    fields = {**options.settings(args), "num_classes": config.num_classes, "class_names": config.class_names}
+    from_data = ["num_classes", "class_names"]
+    if config.num_keypoints:
+        from_data += ["num_keypoints", "keypoint_names", "keypoint_skeleton", "keypoint_sigmas"]
+    fields = {**options.settings(args), **{name: getattr(config, name) for name in from_data}}
     model = MaskRCNN.from_preset(args.preset, weights=args.weights, **fields)
     model.compile(total_steps=steps)
     return model

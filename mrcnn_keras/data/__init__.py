@@ -4,18 +4,23 @@ from mrcnn_keras.data.annotations import Annotations, make_annotations
 from mrcnn_keras.data.coco import CocoDataset
 from mrcnn_keras.data.dataset import Dataset
 from mrcnn_keras.data.images import image_file_size, read_image, resize_image, resized_size
+from mrcnn_keras.data.keypoints import COCO_PERSON, KeypointSet
 from mrcnn_keras.data.mask_folder import MaskFolderDataset
 from mrcnn_keras.data.pipeline import training_batches, validation_batches
 from mrcnn_keras.data.report import DatasetReport
 from mrcnn_keras.data.shapes import ShapesDataset
+from mrcnn_keras.data.stick_figures import StickFiguresDataset
 
 __all__ = [
     "Annotations",
+    "COCO_PERSON",
     "CocoDataset",
     "Dataset",
     "DatasetReport",
+    "KeypointSet",
     "MaskFolderDataset",
     "ShapesDataset",
+    "StickFiguresDataset",
     "image_file_size",
     "make_annotations",
     "read_image",

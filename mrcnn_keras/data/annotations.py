@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mrcnn_keras.data import rle as rle_lib
+from mrcnn_keras.data.keypoints import checked_keypoints
 
 # Detectron2 keeps a box whose sides are longer than this.
 _MIN_SIDE = 1e-5
@@ -25,7 +26,7 @@ class Annotations:
         is_crowd: bool (N,), True for a region of many objects, which training leaves out.
         ids: list of N annotation ids, for messages and evaluation.
         areas: float32 (N,), square pixels, what COCO's small, medium and large go by.
-        keypoints: float32 (N, J, 3) x, y, visibility, or None.
+        keypoints: float32 (N, J, 3) x, y, visibility (0 not labelled, 1 labelled but hidden, 2 visible), or None.
     """
 
     size: tuple[int, int]
@@ -66,6 +67,7 @@ def make_annotations(
     is_crowd: Sequence[bool] | None = None,
     ids: Sequence | None = None,
     areas: Sequence[float] | None = None,
+    keypoints: Sequence | np.ndarray | None = None,
 ) -> Annotations:
     """The annotations of one image, as `Dataset.load_annotations` returns them.
 
@@ -79,9 +81,10 @@ def make_annotations(
         is_crowd: N flags; default none.
         ids: N annotation ids used in messages; default 0..N-1.
         areas: N areas in square pixels; default the masks' areas, else the boxes'.
+        keypoints: (N, J, 3) x, y in pixels, continuous coordinates like the boxes' (a pixel's centre is at +0.5), and
+            visibility: 0 not labelled, 1 labelled but hidden, 2 visible. The dataset's `keypoints` says what they are.
 
-    Returns:
-        `Annotations` with N objects.
+    Returns: `Annotations` with N objects.
 
     Raises:
         ValueError: the arguments do not fit each other, naming the object.
@@ -101,13 +104,15 @@ def make_annotations(
     areas = np.asarray(areas, np.float32).reshape(-1)
     _check_length("is_crowd", crowd, count)
     _check_length("areas", areas, count)
-    return Annotations((height, width), class_ids, box_array, encoded, crowd, ids, areas)
+    points = checked_keypoints(keypoints, ids)
+    return Annotations((height, width), class_ids, box_array, encoded, crowd, ids, areas, points)
 
 
 def repair(annotations: Annotations) -> tuple[Annotations, list[tuple[str, str]]]:
     """Clips boxes to the image and drops objects that nothing can be learned from.
 
     A box is dropped when it is not finite or has no area inside the image, a mask when it has no pixel in its box.
+    Keypoints stay as they are, with their object.
 
     Returns:
         The annotations that remain and a list of ("repaired" or "dropped", what and why) notes.

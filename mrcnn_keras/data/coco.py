@@ -4,17 +4,16 @@ import json
 import math
 import os
 import pathlib
-from array import array
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from mrcnn_keras.data import rle
 from mrcnn_keras.data.annotations import Annotations, make_annotations
+from mrcnn_keras.data.coco_index import CocoIndex
 from mrcnn_keras.data.dataset import Dataset
 from mrcnn_keras.data.images import image_file_size, read_image
-from mrcnn_keras.data.json_stream import iterate_sections
+from mrcnn_keras.data.keypoints import check_points
 
 
 class CocoDataset(Dataset):
@@ -24,25 +23,41 @@ class CocoDataset(Dataset):
     file and are read image by image, so memory does not grow with them. Classes 0..K-1 are the categories by ascending
     id; `category_ids` leads back. Images without annotations are kept.
 
+    Where a category lists "keypoints", `keypoints` is its set and the annotations carry them, moved by half a pixel to
+    continuous coordinates; objects without, such as crowds and those of other categories, have theirs not labelled.
+    Categories with different keypoints cannot be mixed: then none are read; choose some with `classes`. A category may
+    list "sigmas" beside them; COCO's own 17 have COCO's.
+
     Args:
         image_dir: folder that the file names in the JSON start from.
         annotation_file: JSON file with "images", "annotations" and "categories".
         skip_broken: list missing images and broken annotations in `report()` instead of raising.
+        classes: names of the categories to keep, such as `("person",)`; classes 0..K-1 are then in this order. All
+            images stay, also those left without an object. None: all categories.
 
     Raises:
-        ValueError: the file is not COCO JSON, or (unless `skip_broken`) an image file is missing or an annotation names
-            an image or a category that is not there. The message names the file and the annotation.
+        ValueError: the file is not COCO JSON or lacks one of `classes`, or (unless `skip_broken`) an image file is
+            missing or an annotation names an image or a category that is not there. The message names the file and the
+            annotation.
     """
 
-    def __init__(self, image_dir: str | os.PathLike, annotation_file: str | os.PathLike, skip_broken: bool = False):
+    def __init__(
+        self,
+        image_dir: str | os.PathLike,
+        annotation_file: str | os.PathLike,
+        skip_broken: bool = False,
+        classes: Sequence[str] | None = None,
+    ):
         self.image_dir, self.annotation_file = pathlib.Path(image_dir), pathlib.Path(annotation_file)
         self.skip_broken = skip_broken
         if not self.image_dir.is_dir():
             raise ValueError(f"image_dir={str(image_dir)!r} is not a folder")
-        index = _Index(self.annotation_file)
-        self._category_ids, self.class_names = index.classes()
+        index = CocoIndex(self.annotation_file)
+        self._category_ids, self.class_names = index.classes(classes)
         self._class_of = {category: number for number, category in enumerate(self._category_ids)}
-        faults = index.faults(set(self._class_of)) + index.remove_missing_images(self.image_dir)
+        self.keypoints, faults = index.keypoints(self._category_ids)
+        self._keypoint_categories = index.keypoint_categories()
+        faults += index.faults(self._class_of) + index.remove_missing_images(self.image_dir)
         if faults and not skip_broken:
             more = f" (and {len(faults) - 1} more such faults)" if len(faults) > 1 else ""
             raise ValueError(f"annotation file {annotation_file}: {faults[0]}{more}; pass skip_broken=True to go on")
@@ -70,7 +85,8 @@ class CocoDataset(Dataset):
         masks_wanted = any(annotation.get("segmentation") for annotation in annotations)
         for annotation in annotations:
             try:
-                records.append(_record(annotation, size, self._class_of, masks_wanted))
+                record = _record(annotation, size, self._class_of, masks_wanted)
+                records.append({**record, "keypoints": self._points(annotation)})
             except ValueError as error:
                 name = annotation.get("id", "without id")
                 message = f"annotation {name} of image {self._names[index]!r} in {self.annotation_file}: {error}"
@@ -80,7 +96,10 @@ class CocoDataset(Dataset):
         self._faults.add(index, "annotations", notes)
         columns = {name: [record[name] for record in records] for name in _RECORD_FIELDS}
         masks = [record["mask"] for record in records] if masks_wanted or not records else None
-        return make_annotations(size, **columns, rles=masks)
+        points = None if self.keypoints is None else [record["keypoints"] for record in records]
+        if points == []:
+            points = np.zeros((0, len(self.keypoints), 3))
+        return make_annotations(size, **columns, rles=masks, keypoints=points)
 
     def image_id(self, index: int):
         """The id of the image in the annotation file."""
@@ -95,6 +114,15 @@ class CocoDataset(Dataset):
         if self._sizes[index] is None:
             self._sizes[index] = image_file_size(self.image_dir / self._names[index])
         return self._sizes[index]
+
+    def _count_keypoints(self, index: int) -> int:
+        return sum(_labelled(one) for one in self._read(index) if one["category_id"] in self._keypoint_categories)
+
+    def _points(self, annotation: dict) -> np.ndarray | None:
+        if self.keypoints is None:
+            return None
+        given = annotation.get("keypoints") if annotation["category_id"] in self._keypoint_categories else None
+        return _keypoints(given, len(self.keypoints))
 
     def _read(self, index: int) -> list[dict]:
         places = self._places[self._starts[index] : self._starts[index + 1]]
@@ -112,88 +140,6 @@ class CocoDataset(Dataset):
 
 
 _RECORD_FIELDS = ("class_ids", "boxes", "is_crowd", "ids", "areas")
-
-
-class _Index:
-    """What is kept of the JSON file: images, categories and the place of each annotation."""
-
-    def __init__(self, path: pathlib.Path):
-        self.names, self.image_ids, self.sizes = [], [], []
-        self._category_ids, self._category_names = [], []
-        self._owners, self._places, self._labels = [], array("q"), []
-        sections = {"images": self._add_image, "categories": self._add_category, "annotations": self._add_annotation}
-        for key, element, offset, length in iterate_sections(path, set(sections)):
-            try:
-                sections[key](element, offset, length)
-            except KeyError as error:
-                fault = f"field {error} is missing in {json.dumps(element)[:80]} of {key!r}"
-                raise ValueError(f"annotation file {path}: {fault}") from None
-        for name, ids in (("images", self.image_ids), ("categories", self._category_ids)):
-            if not ids:
-                raise ValueError(f"annotation file {path} has no {name!r}")
-            if len(set(ids)) < len(ids):
-                twice = next(one for one, count in Counter(ids).items() if count > 1)
-                raise ValueError(f"annotation file {path}: id {twice!r} comes twice in {name!r}")
-
-    def classes(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """Category ids in ascending order and their names."""
-        pairs = sorted(zip(self._category_ids, self._category_names, strict=True))
-        return tuple(number for number, _ in pairs), tuple(name for _, name in pairs)
-
-    def faults(self, categories: set[int]) -> list[str]:
-        """Annotations of unknown images or categories; they are taken out."""
-        images, faults, keep = set(self.image_ids), [], []
-        for row, (owner, (annotation_id, category)) in enumerate(zip(self._owners, self._labels, strict=True)):
-            if owner not in images:
-                faults.append(f"annotation {annotation_id} belongs to image id {owner!r}, which is not in 'images'")
-            elif category not in categories:
-                faults.append(f"annotation {annotation_id} has category_id {category!r}, which is not in 'categories'")
-            else:
-                keep.append(row)
-        self._owners = [self._owners[row] for row in keep]
-        self._places = np.array(self._places, np.int64).reshape(-1, 2)[keep]
-        self._labels = []
-        return faults
-
-    def remove_missing_images(self, folder: pathlib.Path) -> list[str]:
-        """Takes out images whose file is not there, with their annotations."""
-        present: dict[pathlib.Path, set[str]] = {}
-        keep, faults = [], []
-        for row, name in enumerate(self.names):
-            path = folder / name
-            if path.parent not in present:
-                present[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
-            if path.name in present[path.parent]:
-                keep.append(row)
-            else:
-                faults.append(f"image file {path} does not exist")
-        self.names, self.image_ids, self.sizes = (
-            [values[row] for row in keep] for values in (self.names, self.image_ids, self.sizes)
-        )
-        return faults
-
-    def by_image(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the annotations sorted by image, and where each image's begin."""
-        row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        rows = np.array([row_of.get(owner, -1) for owner in self._owners], np.int64)
-        order = np.argsort(rows, kind="stable")[np.count_nonzero(rows < 0) :]
-        starts = np.searchsorted(rows[order], np.arange(len(self.image_ids) + 1))
-        return starts, self._places.reshape(-1, 2)[order]
-
-    def _add_image(self, image: dict, offset: int, length: int) -> None:
-        self.image_ids.append(image["id"])
-        self.names.append(image["file_name"])
-        size = image.get("height"), image.get("width")
-        self.sizes.append(size if all(isinstance(side, int) and side > 0 for side in size) else None)
-
-    def _add_category(self, category: dict, offset: int, length: int) -> None:
-        self._category_ids.append(category["id"])
-        self._category_names.append(str(category["name"]))
-
-    def _add_annotation(self, annotation: dict, offset: int, length: int) -> None:
-        self._owners.append(annotation["image_id"])
-        self._labels.append((annotation.get("id", "without id"), annotation["category_id"]))
-        self._places.extend((offset, length))
 
 
 def _record(annotation: dict, size: tuple[int, int], class_of: dict[int, int], mask_wanted: bool) -> dict:
@@ -221,6 +167,26 @@ def _record(annotation: dict, size: tuple[int, int], class_of: dict[int, int], m
         "ids": annotation.get("id"),
         "areas": area,
     }
+
+
+def _keypoints(values: list | None, count: int) -> np.ndarray:
+    """(J, 3) x, y, visibility in continuous coordinates; COCO counts from the centre of the first pixel."""
+    if not values:
+        return np.zeros((count, 3))
+    if not isinstance(values, list) or not all(isinstance(value, (int, float)) for value in values):
+        raise ValueError(f"keypoints must be a list of numbers [x1, y1, v1, ...], got {values!r:.60}")
+    if len(values) != 3 * count:
+        raise ValueError(f"keypoints has {len(values)} numbers; {count} keypoints need {3 * count}: x, y, visibility")
+    points = np.array(values, float).reshape(-1, 3)
+    check_points(points)
+    return points + (0.5, 0.5, 0)
+
+
+def _labelled(annotation: dict) -> int:
+    # Broken ones are found out when they are loaded.
+    values = annotation.get("keypoints")
+    values = values[2::3] if isinstance(values, list) and not annotation.get("iscrowd") else []
+    return sum(isinstance(value, (int, float)) and value > 0 for value in values)
 
 
 def _numbers(values: Sequence, count: int) -> list[float]:

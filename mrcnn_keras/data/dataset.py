@@ -1,10 +1,12 @@
 """The base class of all datasets: images and their objects by index."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from mrcnn_keras.data.annotations import Annotations, repair
+from mrcnn_keras.data.keypoints import KeypointSet
 from mrcnn_keras.data.report import DatasetReport, FaultLog
 
 
@@ -17,10 +19,12 @@ class Dataset:
 
     Attributes:
         class_names: names of classes 0..K-1.
+        keypoints: what the keypoints of the annotations are, or None for a dataset without.
         skip_broken: list broken images in `report()` and go on, where False makes them errors.
     """
 
     class_names: tuple[str, ...] = ("object",)
+    keypoints: KeypointSet | None = None
     skip_broken: bool = False
 
     def __len__(self) -> int:
@@ -102,6 +106,36 @@ class Dataset:
         order = np.random.default_rng([seed, count]).permutation(count)
         return self.subset(np.sort(order[:size])), self.subset(np.sort(order[size:]))
 
+    def with_keypoints(self, min_labelled: int = 1) -> "Dataset":
+        """A view of the images with at least so many labelled keypoints, hidden ones included, crowds left out.
+
+        Public keypoint models are trained on such images only (Detectron2's default is 1). This default reads the
+        annotations of all images once; `CocoDataset` does so without decoding masks.
+
+        Args:
+            min_labelled: >= 1, over all objects of the image.
+
+        Raises:
+            ValueError: the dataset has no keypoints, or no image has so many.
+        """
+        if self.keypoints is None:
+            raise ValueError(f"this {type(self).__name__} has no keypoints: its attribute `keypoints` is None")
+        if min_labelled < 1:
+            raise ValueError(f"min_labelled must be at least 1, got {min_labelled}")
+        indices = [index for index in range(len(self)) if self._count_keypoints(index) >= min_labelled]
+        if not indices:
+            raise ValueError(f"none of {len(self)} images has {min_labelled} or more labelled keypoints")
+        return self.subset(indices)
+
+    def _count_keypoints(self, index: int) -> int:
+        try:
+            found = self.load_annotations(index)
+        except (ValueError, OSError):
+            if self.skip_broken:
+                return 0
+            raise
+        return 0 if found.keypoints is None else np.count_nonzero(found.keypoints[~found.is_crowd, :, 2])
+
     def report(self, check: bool = False) -> DatasetReport:
         """Repaired, dropped and skipped so far; with `check`, after loading every image once."""
         for index in range(len(self) if check else 0):
@@ -128,6 +162,8 @@ class Dataset:
         if len(annotations) and annotations.class_ids.max() >= len(self.class_names):
             worst = int(annotations.class_ids.max())
             raise ValueError(f"class id {worst} is not below the number of class_names, {len(self.class_names)}")
+        if len(annotations) and self.keypoints is not None:
+            check_keypoint_count(annotations.keypoints, self.keypoints)
         return image, annotations
 
 
@@ -140,6 +176,7 @@ class Subset(Dataset):
         if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < len(parent)):
             raise ValueError(f"subset indices must be in 0..{len(parent) - 1}, got {indices!r}")
         self.class_names = parent.class_names
+        self.keypoints = parent.keypoints
         self.skip_broken = parent.skip_broken
 
     def __len__(self) -> int:
@@ -170,6 +207,9 @@ class Subset(Dataset):
     def repaired(self, index: int, annotations: Annotations) -> Annotations:
         return self.parent.repaired(int(self.indices[index]), annotations)
 
+    def _count_keypoints(self, index: int) -> int:
+        return self.parent._count_keypoints(int(self.indices[index]))
+
     def report(self, check: bool = False) -> DatasetReport:
         if check:
             super().report(check=True)
@@ -187,3 +227,29 @@ def knows_sizes(dataset: Dataset) -> bool:
     while isinstance(dataset, Subset):
         dataset = dataset.parent
     return type(dataset).image_size is not Dataset.image_size
+
+
+def check_keypoint_count(given: np.ndarray | None, expected: KeypointSet) -> None:
+    """Raises ValueError where the keypoints (N, J, 3) of an image, N > 0, are not those of its dataset."""
+    if given is None:
+        raise ValueError(f"its objects have no keypoints, the dataset has {len(expected)}; pass keypoints=")
+    if given.shape[1] != len(expected):
+        raise ValueError(f"its objects have {given.shape[1]} keypoints, the dataset has {len(expected)}")
+
+
+def names_of(dataset: Dataset, keypoints: bool) -> dict[str, Any]:
+    """What a dataset calls its classes and, if asked for, its keypoints, as fields of `MaskRCNNConfig`.
+
+    Returns: `num_classes` and `class_names`; with keypoints `num_keypoints`, `keypoint_names`, `keypoint_skeleton` and
+    `keypoint_sigmas`, unless the dataset has none.
+    """
+    fields = {"num_classes": len(dataset.class_names), "class_names": tuple(dataset.class_names)}
+    if not keypoints or dataset.keypoints is None:
+        return fields
+    points = dataset.keypoints
+    return fields | {
+        "num_keypoints": len(points),
+        "keypoint_names": points.names,
+        "keypoint_skeleton": points.skeleton,
+        "keypoint_sigmas": points.sigmas,
+    }

@@ -1,6 +1,8 @@
 """How good a model is: COCO average precision, by itself and during training."""
 
-from mrcnn_keras.evaluation.coco import coco_ground_truth, evaluate_coco, evaluate_results, format_table
+from mrcnn_keras.evaluation.coco import evaluate_coco, evaluate_results
+from mrcnn_keras.evaluation.ground_truth import coco_ground_truth
+from mrcnn_keras.evaluation.table import format_table
 
 __all__ = ["CocoEvaluation", "coco_ground_truth", "evaluate_coco", "evaluate_results", "format_table"]
 

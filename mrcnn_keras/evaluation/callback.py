@@ -5,12 +5,15 @@ from typing import Any
 import keras
 
 from mrcnn_keras.evaluation.coco import STATISTICS, evaluate_coco
+from mrcnn_keras.evaluation.keypoints import sigmas_for
 
 _LOGGED = STATISTICS[:3]
 
 
 class CocoEvaluation(keras.callbacks.Callback):
-    """Adds `val_bbox_AP`, `val_segm_AP` and their `AP50` and `AP75` to the logs of an epoch.
+    """Adds `val_bbox_AP`, `val_segm_AP`, `val_keypoints_AP` and their `AP50` and `AP75` to the logs of an epoch.
+
+    Masks and keypoints count where both the model and the dataset have them.
 
     Put it before the callbacks that shall see them, such as `ModelCheckpoint(monitor="val_segm_AP", mode="max")`.
 
@@ -22,7 +25,7 @@ class CocoEvaluation(keras.callbacks.Callback):
         verbose: show a progress bar.
 
     Raises:
-        ValueError: `every` is under 1.
+        ValueError: `every` is under 1; when training begins, there are no sigmas for the keypoints.
     """
 
     def __init__(
@@ -38,6 +41,10 @@ class CocoEvaluation(keras.callbacks.Callback):
         self.verbose = verbose
         self.metrics: dict[str, dict[str, float]] = {}
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        if getattr(self.model, "config", None) is not None and self._has_keypoints():
+            sigmas_for(self.dataset.keypoints, self.model)  # missing ones are an error now, not after an epoch
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         last = epoch + 1 == (self.params or {}).get("epochs")
         due = last or (epoch + 1) % self.every == 0
@@ -49,7 +56,12 @@ class CocoEvaluation(keras.callbacks.Callback):
                 max_images=self.max_images,
                 verbose=self.verbose,
             )
-        kinds = self.metrics or ("bbox", "segm")  # CSVLogger takes its columns from the first epoch
+        # CSVLogger takes its columns from the first epoch.
+        kinds = self.metrics or ("bbox", "segm", *(["keypoints"] if self._has_keypoints() else []))
         for kind in kinds if logs is not None else ():
             for name in _LOGGED:
                 logs[f"val_{kind}_{name}"] = self.metrics[kind][name] if due else float("nan")
+
+    def _has_keypoints(self) -> bool:
+        config = getattr(self.model, "config", None)
+        return self.dataset.keypoints is not None and bool(getattr(config, "num_keypoints", True))

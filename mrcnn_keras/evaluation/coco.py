@@ -1,4 +1,4 @@
-"""COCO average precision and recall for boxes and masks, computed by pycocotools."""
+"""COCO average precision and recall for boxes, masks and keypoints, computed by pycocotools."""
 
 import contextlib
 import dataclasses
@@ -8,13 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn_keras.evaluation.ground_truth import GroundTruth, make_coco
+from mrcnn_keras.evaluation.keypoints import oks_sigmas, sigmas_for, with_keypoints_of
+
 # Where COCOeval keeps what: the order of its `stats`.
 STATISTICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
-_HEADINGS = {"bbox": "boxes", "segm": "masks", "keypoints": "keypoints"}
+KEYPOINT_STATISTICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 
 def evaluate_coco(
-    model: Any, dataset: Any, *, batch_size: int = 1, max_images: int | None = None, verbose: bool = True
+    model: Any,
+    dataset: Any,
+    *,
+    batch_size: int = 1,
+    max_images: int | None = None,
+    verbose: bool = True,
+    keypoint_sigmas: Sequence[float] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Detect on every image of a dataset and compute COCO's metrics.
 
@@ -24,21 +33,25 @@ def evaluate_coco(
         model: `MaskRCNN`, or anything with its `detect(images, batch_size=..., masks="rle")`.
         dataset: `mrcnn_keras.data.Dataset`; crowds are matched as COCO does. Broken images that it skips
             (`skip_broken`) do not count. Its classes are found by name among the model's, which may have more, or by
-            number where the names differ and there are as many.
+            number where the names differ and there are as many; its keypoints likewise.
         batch_size: images a batch, 1 or more.
         max_images: evaluate on the first so many images only; None: all.
         verbose: show a progress bar.
+        keypoint_sigmas: COCO's tolerance of each keypoint; None: the model's config's, else the dataset's, else COCO's
+            own for 17 keypoints.
 
     Returns:
         `{"bbox": {...}, "segm": {...}}` with "AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10" and "AR100",
         each in 0..1, or nan where there is no ground truth (of that size). "segm" is there when both the model and
-        the dataset have masks.
+        the dataset have masks. "keypoints" is there when both have keypoints, with "AP", "AP50", "AP75", "APm", "APl",
+        "AR", "AR50", "AR75", "ARm" and "ARl"; objects without a labelled keypoint count neither way.
 
     Raises:
-        ValueError: the model's classes are neither as many as the dataset's nor have all their names.
+        ValueError: the model's classes are neither as many as the dataset's nor have all their names, its keypoints
+            likewise, or there are no sigmas for the keypoints.
     """
     count = len(dataset) if max_images is None else min(len(dataset), max_images)
-    builder, results, with_masks = _GroundTruth(dataset), [], True
+    builder, results, answers = GroundTruth(dataset), [], _Answers(model, dataset, keypoint_sigmas)
     with _progress(range(0, count, batch_size), verbose) as starts:
         for start in starts:
             samples = {i: dataset.load(i) for i in range(start, min(start + batch_size, count))}
@@ -46,150 +59,111 @@ def evaluate_coco(
             images = [image for image, _ in samples.values()]
             detected = model.detect(images, batch_size=batch_size, masks="rle") if images else []
             for (i, (_, annotations)), found in zip(samples.items(), detected, strict=True):
-                found = _in_classes_of(dataset, found)
                 builder.add(i, annotations)
-                results += found.to_coco(dataset.image_id(i), builder.category_ids)
-                with_masks &= found.has_masks
-    return evaluate_results(builder.finish(), results, None if with_masks else ("bbox",))
-
-
-def coco_ground_truth(dataset: Any, max_images: int | None = None):
-    """The annotations of a dataset as a `pycocotools.coco.COCO`, made in memory.
-
-    Image ids are `dataset.image_id(i)`, category ids `dataset.category_ids`, areas those of the annotations.
-
-    Args:
-        dataset: `mrcnn_keras.data.Dataset`.
-        max_images: only the first so many images; None: all.
-
-    Returns:
-        The COCO object; crowds are kept, boxes and masks are in the original images' pixels.
-    """
-    builder = _GroundTruth(dataset)
-    for i in range(len(dataset) if max_images is None else min(len(dataset), max_images)):
-        if not dataset.skip_broken:
-            builder.add(i, dataset.load_annotations(i))
-        elif (sample := dataset.load(i)) is not None:
-            builder.add(i, sample[1])
-    return builder.finish()
+                results += answers.fitted(found).to_coco(dataset.image_id(i), builder.category_ids)
+    return evaluate_results(builder.finish(), results, answers.kinds(), answers.sigmas)
 
 
 def evaluate_results(
-    ground_truth: Any, results: Sequence[dict], iou_types: Sequence[str] | None = None
+    ground_truth: Any,
+    results: Sequence[dict],
+    iou_types: Sequence[str] | None = None,
+    keypoint_sigmas: Sequence[float] | None = None,
 ) -> dict[str, dict[str, float]]:
     """COCO's metrics for results in COCO's format.
 
     Args:
-        ground_truth: `pycocotools.coco.COCO`, such as `coco_ground_truth` makes.
+        ground_truth: `pycocotools.coco.COCO`, such as `coco_ground_truth` makes or `COCO(file)`.
         results: dicts as `Detections.to_coco` makes, of all images; may be empty.
-        iou_types: "bbox" and / or "segm"; None: "bbox", and "segm" where ground truth and results have masks.
+        iou_types: "bbox", "segm", "keypoints" or some of them; None: "bbox", "segm" where ground truth and results have
+            masks, and "keypoints" where the categories list keypoints and the results have them.
+        keypoint_sigmas: COCO's tolerance of each keypoint; None: those of the categories, else COCO's own for 17.
 
     Returns:
-        For each of `iou_types` the metrics that `evaluate_coco` lists.
+        For each of `iou_types` the metrics that `evaluate_coco` lists. A detection's size is that of the box, of the
+        mask, or of the box around its keypoints, as in COCO's result files of each kind.
 
     Raises:
-        ValueError: a result belongs to an image that the ground truth does not have.
+        ValueError: a result belongs to an image that the ground truth does not have, or there are no sigmas.
     """
     unknown = {r["image_id"] for r in results} - set(ground_truth.imgs)
     if unknown:
         raise ValueError(f"results for images that are not in the ground truth: {sorted(unknown, key=str)[:5]}")
-    have_masks = all("segmentation" in one for group in (ground_truth.anns.values(), results) for one in group)
-    if iou_types is None:
-        iou_types = ("bbox", "segm")
-    return {kind: _statistics(ground_truth, results, kind) for kind in iou_types if kind != "segm" or have_masks}
+    listing = [one for one in ground_truth.dataset["categories"] if one.get("keypoints")]
+    there = {
+        "bbox": True,
+        "segm": all("segmentation" in one for group in (ground_truth.anns.values(), results) for one in group),
+        "keypoints": bool(listing) and all("keypoints" in one for one in results),
+    }
+    kinds = [kind for kind in (there if iou_types is None else iou_types) if there[kind]]
+    sigmas = None
+    if "keypoints" in kinds:
+        sigmas = oks_sigmas([keypoint_sigmas, listing[0].get("sigmas")], len(listing[0]["keypoints"]))
+    return {kind: _statistics(ground_truth, results, kind, sigmas) for kind in kinds}
 
 
-def format_table(metrics: dict[str, dict[str, float]], title: str = "COCO metrics", console: Any = None) -> None:
-    """Print metrics as a table of percentages, a row for boxes and one for masks.
+class _Answers:
+    """Brings detections to the dataset's classes and keypoints, and keeps in mind what the model gives."""
 
-    Args:
-        metrics: what `evaluate_coco` returns.
-        title: line above the table.
-        console: `rich.console.Console` to print to; by default standard output.
-    """
-    from rich.console import Console
-    from rich.table import Table
+    def __init__(self, model: Any, dataset: Any, keypoint_sigmas: Sequence[float] | None):
+        self.dataset, self.keypoints = dataset, dataset.keypoints
+        self.model, self.given = model, keypoint_sigmas
+        self.masks, self.sigmas = True, None
 
-    table = Table(title=title)
-    table.add_column("")
-    names = list(dict.fromkeys(name for values in metrics.values() for name in values))
-    for name in names:
-        table.add_column(name, justify="right", style="bold" if name == "AP" else None)
-    for kind, values in metrics.items():
-        cells = (values.get(name, np.nan) for name in names)
-        table.add_row(_HEADINGS.get(kind, kind), *("-" if np.isnan(v) else f"{100 * v:.1f}" for v in cells))
-    (console or Console()).print(table)
+    def fitted(self, found: Any) -> Any:
+        found = _in_classes_of(self.dataset, found)
+        self.masks &= found.has_masks
+        if found.keypoints is None:
+            self.keypoints = None
+        elif self.keypoints is not None:
+            found = with_keypoints_of(self.keypoints, found)
+            if self.sigmas is None:  # found missing now, not after all images
+                self.sigmas = sigmas_for(self.keypoints, self.model, self.given)
+        return found
 
-
-class _GroundTruth:
-    """Gathers a dataset's annotations image by image."""
-
-    def __init__(self, dataset: Any):
-        self.dataset = dataset
-        self.category_ids = list(dataset.category_ids)
-        self.images: list[dict] = []
-        self.annotations: list[dict] = []
-
-    def add(self, index: int, found: Any) -> None:
-        image_id = self.dataset.image_id(index)
-        height, width = (int(side) for side in found.size)
-        self.images.append({"id": image_id, "height": height, "width": width})
-        for row, (x1, y1, x2, y2) in enumerate(np.asarray(found.boxes, float).tolist()):
-            annotation = {
-                "id": len(self.annotations) + 1,  # COCOeval takes the id 0 for "not matched"
-                "image_id": image_id,
-                "category_id": self.category_ids[int(found.class_ids[row])],
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "area": float(found.areas[row]),
-                "iscrowd": int(found.is_crowd[row]),
-            }
-            if found.masks is not None:
-                annotation["segmentation"] = found.masks[row]
-            self.annotations.append(annotation)
-
-    def finish(self):
-        names = zip(self.category_ids, self.dataset.class_names)
-        categories = [{"id": i, "name": name} for i, name in names]
-        return _coco(self.images, categories, self.annotations)
+    def kinds(self) -> list[str]:
+        kinds = {"bbox": True, "segm": self.masks, "keypoints": self.keypoints is not None}
+        return [kind for kind, there in kinds.items() if there]
 
 
-def _coco(images: list[dict], categories: list[dict], annotations: list[dict]):
-    from pycocotools.coco import COCO
-
-    coco = COCO()
-    coco.dataset = {"info": {}, "images": images, "categories": categories, "annotations": annotations}
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.createIndex()
-    return coco
-
-
-def _statistics(ground_truth: Any, results: Sequence[dict], kind: str) -> dict[str, float]:
+def _statistics(ground_truth: Any, results: Sequence[dict], kind: str, sigmas: np.ndarray | None) -> dict[str, float]:
     from pycocotools.cocoeval import COCOeval
 
-    found = _coco(ground_truth.dataset["images"], ground_truth.dataset["categories"], _as_annotations(results, kind))
+    frame = [ground_truth.dataset[key] for key in ("images", "categories")]
+    found = make_coco(*frame, _as_annotations(results, kind))
     # COCOeval keeps its marks in the annotations, so each kind gets its own dicts (the masks are shared).
-    truth = _coco(*(ground_truth.dataset[key] for key in ("images", "categories")),
-                  [dict(one) for one in ground_truth.dataset["annotations"]])  # fmt: skip
+    unlabelled = {} if sigmas is None else {"keypoints": [0] * (3 * len(sigmas)), "num_keypoints": 0}
+    truth = make_coco(*frame, [{**unlabelled, **one} for one in ground_truth.dataset["annotations"]])
+    names = KEYPOINT_STATISTICS if kind == "keypoints" else STATISTICS
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(truth, found, kind)
         if not evaluation.params.imgIds:
-            return dict.fromkeys(STATISTICS, float("nan"))
+            return dict.fromkeys(names, float("nan"))
+        if kind == "keypoints":
+            evaluation.params.kpt_oks_sigmas = sigmas
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    values = evaluation.stats[: len(STATISTICS)]
-    return {name: float("nan") if value < 0 else float(value) for name, value in zip(STATISTICS, values)}
+    values = evaluation.stats[: len(names)]
+    return {name: float("nan") if value < 0 else float(value) for name, value in zip(names, values)}
 
 
 def _as_annotations(results: Sequence[dict], kind: str) -> list[dict]:
-    """What COCO's `loadRes` makes of results: an id and an area, that of the box or of the mask as evaluated."""
-    from pycocotools import mask as mask_utils
-
+    """What COCO's `loadRes` makes of results: an id and an area, that of the box, mask or keypoints as evaluated."""
     annotations = []
     for number, result in enumerate(results, start=1):
-        area = mask_utils.area(result["segmentation"]) if kind == "segm" else result["bbox"][2] * result["bbox"][3]
-        annotations.append({**result, "id": number, "area": float(area), "iscrowd": 0})
+        annotations.append({**result, "id": number, "area": float(_area(result, kind)), "iscrowd": 0})
     return annotations
+
+
+def _area(result: dict, kind: str) -> float:
+    from pycocotools import mask as mask_utils
+
+    if kind == "segm":
+        return mask_utils.area(result["segmentation"])
+    if kind == "keypoints":
+        return np.ptp(result["keypoints"][0::3]) * np.ptp(result["keypoints"][1::3])
+    return result["bbox"][2] * result["bbox"][3]
 
 
 @contextlib.contextmanager

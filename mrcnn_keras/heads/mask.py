@@ -5,23 +5,23 @@ import tensorflow as tf
 
 from ..layers.conv_norm import ConvNorm, conv_initializer
 from ..layers.normed import NormedLayer
+from .mask_predictor import MaskPredictor, mask_classes, mask_spec
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
 class MaskHead(NormedLayer):
-    """3x3 convolutions, a 2x2 deconvolution with stride 2, and a 1x1 convolution for the RoI's own class.
-
-    Only the mask of one class is ever used (the ground truth's in training, the predicted one at inference), so the
-    last convolution is computed for that class alone.
+    """3x3 convolutions, a 2x2 deconvolution with stride 2, and a 1x1 convolution to the masks.
 
     Args:
-        num_classes: rows of the last convolution; 1 when class-agnostic.
+        num_classes: object classes.
         channels: of every hidden layer.
         num_convs: 3x3 convolutions.
         class_agnostic: one mask for all classes.
+        kind: "sigmoid" or "softmax" masks, see `MaskPredictor`.
         norm, norm_momentum, norm_epsilon, norm_groups, norm_bias: of the 3x3 convolutions.
 
-    Inputs: (R, P, P, C) and class_ids (R,) int32 (-1 is taken as 0). Returns: (R, 2P, 2P) float32 logits.
+    Inputs: (R, P, P, C) and class_ids (R,) int32 (-1 is taken as 0). Returns: (R, 2P, 2P) float32 logits, or for
+    "softmax" (R, 2P, 2P, 2) log-probabilities of the class and of the background.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class MaskHead(NormedLayer):
         channels=256,
         num_convs=4,
         class_agnostic=False,
+        kind="sigmoid",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -37,9 +38,10 @@ class MaskHead(NormedLayer):
         self.channels = channels
         self.num_convs = num_convs
         self.class_agnostic = class_agnostic
+        self.kind = kind
         every = self.norm_arguments
         self.convs = [ConvNorm(channels, 3, relu=True, name=f"conv{i + 1}", **every) for i in range(num_convs)]
-        self.predictor = MaskPredictor(1 if class_agnostic else num_classes, name="predictor")
+        self.predictor = MaskPredictor(1 if class_agnostic else num_classes, kind, name="predictor")
         self.deconv = Upsample2x(channels, name="deconv")
 
     def build(self, inputs_shape, class_ids_shape=None):
@@ -56,16 +58,15 @@ class MaskHead(NormedLayer):
         for conv in self.convs:
             outputs = conv(outputs, training=training)
         outputs = self.deconv(outputs)
-        class_ids = tf.zeros_like(class_ids) if self.class_agnostic else tf.maximum(class_ids, 0)
-        return tf.cast(self.predictor(outputs, class_ids), tf.float32)
+        return tf.cast(self.predictor(outputs, mask_classes(class_ids, self.class_agnostic)), tf.float32)
 
     def compute_output_spec(self, inputs, class_ids, training=None):
         rows, height, width = inputs.shape[:3]
-        return keras.KerasTensor((rows, 2 * height, 2 * width), dtype="float32")
+        return mask_spec((rows, 2 * height, 2 * width), self.kind)
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in ("num_classes", "channels", "num_convs", "class_agnostic")}
-        return {**super().get_config(), **own}
+        names = ("num_classes", "channels", "num_convs", "class_agnostic", "kind")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
@@ -106,40 +107,3 @@ class Upsample2x(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "channels": self.channels}
-
-
-@keras.saving.register_keras_serializable("mrcnn_keras")
-class MaskPredictor(keras.layers.Layer):
-    """A 1x1 convolution to one mask a class, computed for the given class of each RoI only.
-
-    Args:
-        num_classes: masks a RoI could have.
-
-    Inputs: (R, M, M, C) and class_ids (R,) int32 in 0..num_classes - 1. Returns: (R, M, M) logits.
-    """
-
-    def __init__(self, num_classes=80, **kwargs):
-        super().__init__(**kwargs)
-        self.num_classes = num_classes
-
-    def build(self, inputs_shape, class_ids_shape=None):
-        normal = keras.initializers.RandomNormal(stddev=0.001)
-        self.kernel = self.add_weight(name="kernel", shape=(inputs_shape[-1], self.num_classes), initializer=normal)
-        self.bias = self.add_weight(name="bias", shape=(self.num_classes,), initializer="zeros")
-        self.built = True
-
-    def call(self, inputs, class_ids):
-        # A product with one-hot rows rather than a gather: its gradient adds up in the same order every time.
-        chosen = tf.one_hot(class_ids, self.num_classes, dtype=inputs.dtype)
-        weights = tf.matmul(chosen, tf.convert_to_tensor(self.kernel, inputs.dtype), transpose_b=True)
-        bias = tf.linalg.matvec(chosen, tf.convert_to_tensor(self.bias, inputs.dtype))
-        side_y, side_x, depth = inputs.shape[1:]
-        cells = tf.reshape(inputs, [-1, side_y * side_x, depth])
-        logits = tf.matmul(cells, weights[:, :, None])
-        return tf.reshape(logits, [-1, side_y, side_x]) + bias[:, None, None]
-
-    def compute_output_spec(self, inputs, class_ids):
-        return keras.KerasTensor(inputs.shape[:3], dtype=self.compute_dtype)
-
-    def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes}

@@ -2,8 +2,8 @@
 
 import keras
 
-from ..layers.bottleneck import make_stage
 from ..layers.normed import NormedLayer
+from ..layers.stage import Widths, make_stage
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
@@ -12,7 +12,7 @@ class Res5Head(NormedLayer):
 
     Args:
         count: blocks.
-        res2_channels, num_groups, width_per_group, stride_in_1x1: as in `ResNet`.
+        res2_channels, num_groups, width_per_group, stride_in_1x1, basic: as in `ResNet`.
         strides: of the first block: 2 on 14x14 RoIs as in the public checkpoints, 1 on 7x7 as in the paper's figure.
         norm, norm_momentum, norm_epsilon, norm_groups, norm_bias: passed to every `ConvNorm`.
 
@@ -27,6 +27,7 @@ class Res5Head(NormedLayer):
         width_per_group=64,
         stride_in_1x1=False,
         strides=2,
+        basic=False,
         norm="frozen",
         **kwargs,
     ):
@@ -37,10 +38,9 @@ class Res5Head(NormedLayer):
         self.width_per_group = width_per_group
         self.stride_in_1x1 = stride_in_1x1
         self.strides = strides
-        self.blocks = make_stage(
-            3, count, res2_channels, num_groups, width_per_group, strides, stride_in_1x1=stride_in_1x1,
-            **self.norm_arguments,
-        )  # fmt: skip
+        self.basic = basic
+        widths = Widths(res2_channels, num_groups, width_per_group, basic)
+        self.blocks = make_stage(3, count, widths, strides, stride_in_1x1=stride_in_1x1, **self.norm_arguments)
 
     def build(self, input_shape):
         shape = input_shape
@@ -62,6 +62,6 @@ class Res5Head(NormedLayer):
         return shape
 
     def get_config(self):
-        names = "count res2_channels num_groups width_per_group stride_in_1x1 strides".split()
+        names = "count res2_channels num_groups width_per_group stride_in_1x1 strides basic".split()
         own = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **own}

@@ -25,6 +25,8 @@ class Detections:
         rles: N masks as COCO run lengths, or None; `masks` or `rles` may be set, or neither, or both.
         size: (height, width) of the image; taken from the masks or the image when not given.
         image: for plotting: the image as RGB uint8 array (H, W, 3), its path, or a PIL image; or None.
+        keypoint_names: names of the P keypoints; may be empty.
+        keypoint_skeleton: pairs of keypoints, 0..P-1, that are drawn as limbs; may be empty.
 
     Raises:
         ValueError: the arrays do not belong together.
@@ -39,6 +41,8 @@ class Detections:
     rles: list[dict] | None = None
     size: tuple[int, int] | None = None
     image: Any = None
+    keypoint_names: tuple[str, ...] = ()
+    keypoint_skeleton: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self):
         for name, kind in _KINDS.items():
@@ -47,6 +51,8 @@ class Detections:
                 object.__setattr__(self, name, np.asarray(value, kind))
         object.__setattr__(self, "boxes", self.boxes.reshape(-1, 4))
         object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "keypoint_names", tuple(self.keypoint_names))
+        object.__setattr__(self, "keypoint_skeleton", tuple((int(a), int(b)) for a, b in self.keypoint_skeleton))
         if self.size is None:
             object.__setattr__(self, "size", _size_of(self))
         _check(self)
@@ -133,7 +139,7 @@ class Detections:
         return results
 
     def plot(self, image: Any = None, ax: Any = None, **options: Any):
-        """Draw masks, boxes, names and scores; a notebook shows the figure by itself.
+        """Draw masks, boxes, keypoints, names and scores; a notebook shows the figure by itself.
 
         Args:
             image: RGB uint8 array, path or PIL image; by default the image kept with the detections.
@@ -218,3 +224,16 @@ def _check(found: Detections) -> None:
         raise ValueError(f"class_ids {sorted(set(found.class_ids.tolist()))} for {len(found.class_names)} class_names")
     if found.masks is not None and (found.masks.ndim != 3 or found.masks.shape[1:] != tuple(found.size)):
         raise ValueError(f"masks of shape {found.masks.shape} for an image of size {tuple(found.size)} (height, width)")
+    if found.keypoints is not None and len(found):
+        _check_keypoints(found)
+
+
+def _check_keypoints(found: Detections) -> None:
+    if found.keypoints.ndim != 3 or found.keypoints.shape[2] != 3:
+        raise ValueError(f"keypoints of shape {found.keypoints.shape}; expected ({len(found)}, P, 3): x, y, score")
+    count = found.keypoints.shape[1]
+    if found.keypoint_names and len(found.keypoint_names) != count:
+        raise ValueError(f"{count} keypoints, but {len(found.keypoint_names)} keypoint_names")
+    for limb in found.keypoint_skeleton:
+        if not all(0 <= end < count for end in limb):
+            raise ValueError(f"limb {limb} of keypoint_skeleton is not in 0..{count - 1}, the {count} keypoints")

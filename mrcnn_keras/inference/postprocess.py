@@ -25,6 +25,8 @@ def to_detections(
     mask_paste: str = "exact",
     square_side: int = 0,
     inclusive: bool = False,
+    keypoint_names: Sequence[str] = (),
+    keypoint_skeleton: Sequence[tuple[int, int]] = (),
 ) -> list[Detections]:
     """Take padding off, scale boxes to the original images, clip them, drop empty ones and paste the masks.
 
@@ -42,6 +44,7 @@ def to_detections(
         mask_paste: the rule of `paste_masks`.
         square_side: side of the square that the resized images lie in the middle of; 0: they lie at the top left.
         inclusive: scale boxes as matterport does, by the distance of the first and the last pixel, to whole pixels.
+        keypoint_names, keypoint_skeleton: of `Detections`, where there are keypoints.
 
     Returns:
         One `Detections` for each image, in the order of the network's output (best first).
@@ -52,13 +55,14 @@ def to_detections(
     if masks not in MASK_FORMS:
         raise ValueError(f"masks={masks!r}: expected one of {', '.join(map(repr, MASK_FORMS))}")
     arrays = {name: np.asarray(value) for name, value in outputs.items() if name in _USED}
-    found = []
+    named, found = {"keypoint_names": keypoint_names, "keypoint_skeleton": keypoint_skeleton}, []
     for i, (resized, original) in enumerate(zip(np.asarray(image_sizes, np.float32), np.asarray(original_sizes))):
         frame = _Frame(resized, original, square_offset(resized, square_side) if square_side else (0, 0), inclusive)
         one = _in_image({name: value[i] for name, value in arrays.items()}, frame, score_threshold)
         size = (int(original[0]), int(original[1]))
         pasted = _pasted(one, size, mask_threshold, masks, mask_paste)
-        pasted["keypoints"] = one.get("keypoints")
+        if "keypoints" in one:
+            pasted |= {"keypoints": one["keypoints"], **named}
         image = None if images is None else images[i]
         rows = (one["boxes"], one["scores"], one["class_ids"])
         found.append(Detections(*rows, tuple(class_names), size=size, image=image, **pasted))

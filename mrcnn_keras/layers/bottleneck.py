@@ -1,4 +1,4 @@
-"""The block that ResNets are made of (He et al., CVPR 2016), and stages of it."""
+"""The block of the large ResNets, 50 and up (He et al., CVPR 2016)."""
 
 import keras
 import tensorflow as tf
@@ -74,29 +74,3 @@ class Bottleneck(NormedLayer):
         names = "filters bottleneck_filters strides stride_in_1x1 groups dilation projection".split()
         own = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **own}
-
-
-def make_stage(
-    index: int, count: int, res2_channels: int, num_groups: int, width_per_group: int, strides: int, **options
-) -> list[Bottleneck]:
-    """The blocks of one stage, named "res2_0", "res2_1", ...
-
-    Args:
-        index: 0 for res2, ... 3 for res5; each stage doubles the channels.
-        count: blocks.
-        res2_channels, num_groups, width_per_group: as in `ResNet`.
-        strides: of the first block.
-        **options: of every `Bottleneck`.
-    """
-    return [
-        Bottleneck(
-            filters=res2_channels * 2**index,
-            bottleneck_filters=num_groups * width_per_group * 2**index,
-            strides=strides if block == 0 else 1,
-            groups=num_groups,
-            projection=block == 0,
-            name=f"res{index + 2}_{block}",
-            **options,
-        )
-        for block in range(count)
-    ]

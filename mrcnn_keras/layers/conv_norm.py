@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from .grouped_conv import grouped_conv2d
 from .norm import BatchNorm, make_norm
 
 
@@ -86,17 +87,10 @@ class ConvNorm(keras.layers.Layer):
         kernel = tf.convert_to_tensor(kernel, inputs.dtype)
         if training and (self.dilation > 1 or self.groups > 1) and not tf.config.list_physical_devices("GPU"):
             # TensorFlow has no gradient of such convolutions on the CPU.
-            if self.groups > 1:
-                return self._convolve_groups(inputs, kernel)
+            if self.dilation == 1:
+                return grouped_conv2d(inputs, kernel, self.strides, (self.kernel_size - 1) // 2)
             if self.strides == 1:
                 return dilated_by_parts(inputs, kernel, self.dilation)
-        return self._convolve_whole(inputs, kernel)
-
-    def _convolve_groups(self, inputs, kernel):
-        parts = zip(tf.split(inputs, self.groups, axis=3), tf.split(kernel, self.groups, axis=3), strict=True)
-        return tf.concat([self._convolve_whole(part, own) for part, own in parts], axis=3)
-
-    def _convolve_whole(self, inputs, kernel):
         pad = self.dilation * (self.kernel_size - 1) // 2
         padding = [[0, 0], [pad, pad], [pad, pad], [0, 0]] if pad else "VALID"
         if pad and self.strides == 1:
@@ -132,7 +126,8 @@ def dilated_by_parts(inputs: tf.Tensor, kernel: tf.Tensor, dilation: int) -> tf.
     after = before + (-(sides + 2 * before)) % dilation
     paddings = tf.stack([tf.fill([2], before), after], axis=1)
     parts = tf.space_to_batch(inputs, [dilation, dilation], paddings)
-    outputs = tf.nn.conv2d(parts, kernel, 1, "VALID")
+    grouped = inputs.shape[3] != kernel.shape[2]
+    outputs = grouped_conv2d(parts, kernel) if grouped else tf.nn.conv2d(parts, kernel, 1, "VALID")
     crops = tf.stack([tf.zeros([2], tf.int32), after - before], axis=1)
     outputs = tf.batch_to_space(outputs, [dilation, dilation], crops)
     return tf.ensure_shape(outputs, [*inputs.shape[:3], kernel.shape[3]])

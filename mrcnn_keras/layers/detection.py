@@ -147,18 +147,23 @@ class FoundRows(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
 class MaskProbabilities(keras.layers.Layer):
-    """Mask logits of the found rows as probabilities in their places among all detections.
+    """Masks of the found rows as probabilities in their places among all detections.
 
-    Inputs: logits (K, M, M), row (K,) and class_ids (K,) of `FoundRows`, class_ids (B, D) of all. Returns:
-    (B, D, M, M) float32, zero where there is no detection.
+    Args:
+        kind: "sigmoid" or "softmax" masks.
+
+    Inputs: what the mask head returns, (K, M, M) or (K, M, M, 2), row (K,) and class_ids (K,) of `FoundRows`, class_ids
+    (B, D) of all. Returns: (B, D, M, M) float32, zero where there is no detection.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, kind="sigmoid", **kwargs):
         super().__init__(**kwargs)
+        self.kind = kind
         self.built = True
 
     def call(self, logits, row, row_class_ids, class_ids):
-        probabilities = tf.nn.sigmoid(tf.cast(logits, tf.float32))
+        logits = tf.cast(logits, tf.float32)
+        probabilities = tf.nn.sigmoid(logits) if self.kind == "sigmoid" else tf.exp(logits[..., 0])
         probabilities = tf.where(row_class_ids[:, None, None] >= 0, probabilities, 0.0)
         shape = tf.shape(class_ids)
         side = tf.shape(logits)[1]
@@ -166,4 +171,7 @@ class MaskProbabilities(keras.layers.Layer):
         return tf.reshape(flat, [shape[0], shape[1], side, side])
 
     def compute_output_spec(self, logits, row, row_class_ids, class_ids):
-        return keras.KerasTensor((*class_ids.shape, *logits.shape[1:]), dtype="float32")
+        return keras.KerasTensor((*class_ids.shape, *logits.shape[1:3]), dtype="float32")
+
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind}

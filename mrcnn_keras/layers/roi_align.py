@@ -1,10 +1,12 @@
-"""Features of each RoI: RoIAlign over a pyramid (section 3, "RoIAlign"), or what older systems did in its place."""
+"""Features of each RoI: RoIAlign over a pyramid (section 3, "RoIAlign"), or what it is compared with (table 2c)."""
 
 import keras
 import tensorflow as tf
 
 from .. import boxes as box_ops
 from .. import ops
+
+OPERATORS = ("align", "warp", "pool", "crop_and_resize")
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
@@ -14,12 +16,14 @@ class RoIAlignLayer(keras.layers.Layer):
     Args:
         output_size: bins a side.
         strides: pixels a cell of each level.
-        sampling_ratio: samples a bin and side; 0 for as many as the bin has cells, rounded up.
-        aligned: half-pixel offset; False gives the older convention of Detectron.
+        sampling_ratio: samples a bin and side of "align" and "warp"; 0 for as many as the bin has cells, rounded up.
+        aligned: half-pixel offset of "align" and "warp"; False gives the older convention of Detectron.
         canonical_size: side of the RoI that takes its features from the third level.
-        operator: "align", or "crop_and_resize": matterport's, one sample a bin on a grid whose corners lie on the
-            RoI's; RoIs are then inclusive and the image's last pixel is the map's last cell.
+        operator: "align"; "warp", RoIWarp, and "pool", RoIPool, which round the RoI to whole cells; or
+            "crop_and_resize": matterport's, one sample a bin on a grid whose corners lie on the RoI's; RoIs are then
+            inclusive and the image's last pixel is the map's last cell.
         level_rounding: of `boxes.fpn_level`.
+        reduce: "average" or "max" of a bin's samples, of "align" and "warp".
 
     Inputs: list of (B, H, W, C) maps, rois (R, 4) float32 xyxy in input pixels, image_index (R,) int32 and images
     (B, H, W, 3), padded. Returns: (R, output_size, output_size, C) of the maps' dtype.
@@ -34,9 +38,12 @@ class RoIAlignLayer(keras.layers.Layer):
         canonical_size=224.0,
         operator="align",
         level_rounding="down",
+        reduce="average",
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if operator not in OPERATORS:
+            raise ValueError(f"operator must be one of {', '.join(OPERATORS)}, got {operator!r}")
         self.output_size = output_size
         self.strides = tuple(strides)
         self.sampling_ratio = sampling_ratio
@@ -44,6 +51,7 @@ class RoIAlignLayer(keras.layers.Layer):
         self.canonical_size = canonical_size
         self.operator = operator
         self.level_rounding = level_rounding
+        self.reduce = reduce
         self.built = True
 
     def call(self, features, rois, image_index, images):
@@ -51,16 +59,12 @@ class RoIAlignLayer(keras.layers.Layer):
         level = self._level(rois)
         if self.operator == "crop_and_resize":
             return crop_and_resize(features, rois, image_index, level, self.output_size, tf.shape(images)[1:3])
-        return ops.multilevel_roi_align(
-            features,
-            rois,
-            image_index,
-            level,
-            scales=[1.0 / stride for stride in self.strides],
-            output_size=self.output_size,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
-        )
+        place = {"scales": [1.0 / stride for stride in self.strides], "output_size": self.output_size}
+        if self.operator == "pool":
+            return ops.multilevel_roi_pool(features, rois, image_index, level, **place)
+        sample = ops.multilevel_roi_warp if self.operator == "warp" else ops.multilevel_roi_align
+        samples = {"sampling_ratio": self.sampling_ratio, "aligned": self.aligned, "reduce": self.reduce}
+        return sample(features, rois, image_index, level, **place, **samples)
 
     def _level(self, rois):
         if len(self.strides) == 1:
@@ -72,7 +76,7 @@ class RoIAlignLayer(keras.layers.Layer):
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self):
-        names = "output_size strides sampling_ratio aligned canonical_size operator level_rounding".split()
+        names = "output_size strides sampling_ratio aligned canonical_size operator level_rounding reduce".split()
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -78,8 +78,8 @@ class PositiveRois(keras.layers.Layer):
         num_classes: class ids from 0 to this, exclusive, are objects.
         multiple: rows are filled up to a multiple of this.
 
-    Inputs: the four results of `RoISampler`. Returns: the same four with the objects' rows only; filling rows repeat
-    the first RoI and have class -1.
+    Inputs: the four results of `RoISampler`. Returns: the same four with the objects' rows only, and row (K,) int32,
+    the place of each among all; filling rows repeat the first RoI and have class -1.
     """
 
     def __init__(self, num_classes=80, multiple=16, **kwargs):
@@ -92,11 +92,29 @@ class PositiveRois(keras.layers.Layer):
         is_object = (class_targets >= 0) & (class_targets < self.num_classes)
         index, valid = matching.compact_rows(is_object, self.multiple)
         classes = tf.where(valid, tf.gather(class_targets, index), -1)
-        return tf.gather(rois, index), tf.gather(image_index, index), classes, tf.gather(gt_index, index)
+        return tf.gather(rois, index), tf.gather(image_index, index), classes, tf.gather(gt_index, index), index
 
     def compute_output_spec(self, rois, image_index, class_targets, gt_index):
-        ints = [keras.KerasTensor((None,), dtype="int32") for _ in range(3)]
+        ints = [keras.KerasTensor((None,), dtype="int32") for _ in range(4)]
         return keras.KerasTensor((None, 4), dtype="float32"), *ints
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "multiple": self.multiple}
+
+
+@keras.saving.register_keras_serializable("mrcnn_keras")
+class TakeRows(keras.layers.Layer):
+    """Some rows of what was computed for all RoIs.
+
+    Inputs: values (R, ...) and row (K,) int32. Returns: (K, ...).
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.built = True
+
+    def call(self, values, row):
+        return tf.gather(values, row)
+
+    def compute_output_spec(self, values, row):
+        return keras.KerasTensor((None, *values.shape[1:]), dtype=values.dtype)

@@ -101,30 +101,38 @@ class BoxLoss(keras.layers.Layer):
 class MaskLoss(keras.layers.Layer):
     """L_mask of the RoIs that are objects (section 3).
 
-    Inputs: logits (R, M, M) of the RoIs' own classes, the four results of `PositiveRois`, gt_boxes (B, G, 4) and
-    gt_masks (B, G, S, S) uint8 coverage over each box. Returns: () float32.
+    Args:
+        kind: "sigmoid" or "softmax" masks.
+
+    Inputs: what the mask head returns for the RoIs' own classes, (R, M, M) or (R, M, M, 2), the first four results of
+    `PositiveRois`, gt_boxes (B, G, 4) and gt_masks (B, G, S, S) uint8 coverage over each box. Returns: () float32.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, kind="sigmoid", **kwargs):
         super().__init__(**kwargs)
+        self.kind = kind
         self.built = True
 
     def call(self, logits, rois, image_index, class_targets, gt_index, gt_boxes, gt_masks):
         place = tf.stack([image_index, gt_index], axis=1)
         masks, boxes = tf.gather_nd(gt_masks, place), tf.gather_nd(gt_boxes, place)
         targets = losses.mask_targets(masks, boxes, rois, size=logits.shape[1])
-        return losses.mask_loss(logits, targets, class_targets >= 0)
+        loss = losses.mask_loss if self.kind == "sigmoid" else losses.competing_mask_loss
+        return loss(logits, targets, class_targets >= 0)
 
     def compute_output_spec(self, *args, **kwargs):
         return _scalars(1)[0]
+
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind}
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
 class KeypointLoss(keras.layers.Layer):
     """Loss of the keypoint branch over the RoIs that are objects (section 5).
 
-    Inputs: logits (R, M, M, J), the four results of `PositiveRois`, and gt_keypoints (B, G, J, 3) float32 x, y in input
-    pixels and visibility. Returns: () float32.
+    Inputs: logits (R, M, M, J), the first four results of `PositiveRois`, and gt_keypoints (B, G, J, 3) float32 x, y in
+    input pixels and visibility. Returns: () float32.
     """
 
     def __init__(self, **kwargs):

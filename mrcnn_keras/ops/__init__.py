@@ -1,7 +1,15 @@
-"""Python face of the RoIAlign operation, compiled or in stock TensorFlow."""
+"""Python face of the operations RoIAlign, RoIWarp and RoIPool, compiled or in stock TensorFlow."""
 
 from mrcnn_keras.ops._choice import use_implementation
 from mrcnn_keras.ops._status import Status, status
 from mrcnn_keras.ops.roi_align import multilevel_roi_align
+from mrcnn_keras.ops.roi_pool import multilevel_roi_pool, multilevel_roi_warp
 
-__all__ = ["Status", "multilevel_roi_align", "status", "use_implementation"]
+__all__ = [
+    "Status",
+    "multilevel_roi_align",
+    "multilevel_roi_pool",
+    "multilevel_roi_warp",
+    "status",
+    "use_implementation",
+]

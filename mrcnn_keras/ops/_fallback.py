@@ -1,4 +1,4 @@
-"""RoIAlign over a pyramid in stock TensorFlow operations: XLA compiles it, TensorFlow Serving loads it.
+"""RoIAlign, RoIWarp and RoIPool in stock TensorFlow operations: XLA compiles them, TensorFlow Serving loads them.
 
 The maps are laid end to end as one table of cells, and the RoIs are worked through in chunks. A loop visits the cells
 ("taps") that the bins of a chunk need, one tap of every bin at a time, so memory stays near the size of the output.
@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from mrcnn_keras.ops import _fallback_max as largest
 from mrcnn_keras.ops._geometry import taps
-from mrcnn_keras.ops._rois import Chunks, Rois, Spec, make_chunks, make_rois, over_trips
+from mrcnn_keras.ops._rois import Chunks, Rois, make_chunks, make_rois, over_trips
+from mrcnn_keras.ops._spec import Spec
 
 # One (chunk, P, P, C) float32 tensor of the forward loop: half a MiB, for the processor's cache.
 _CHUNK_ELEMENTS = 1 << 17

@@ -1,4 +1,5 @@
-"""The fallback's largest-sample pooling: the loop visits samples, and the gradient goes to the sample that won."""
+"""The fallback's pooling of the largest sample or cell: the loop visits samples, and the gradient goes to the one
+that won."""
 
 import tensorflow as tf
 
@@ -55,7 +56,8 @@ def _largest(table, rois: Rois, shape):
 
 
 def _corners(rois: Rois, trip):
-    """The four (cell, weight) of one sample of every bin, each (RoIs, P, P), and whether the sample counts."""
+    """The four (cell, weight) of one sample of every bin, each (RoIs, P, P), and whether the sample counts; one where
+    the samples are cells."""
     across = tf.maximum(rois.column_trips, 1)
     rows, row_valid = _neighbours(rois.rows, trip // across)
     columns, column_valid = _neighbours(rois.columns, trip % across)
@@ -73,6 +75,8 @@ def _neighbours(axis: Axis, index):
     first, _ = sample_window(axis)
     at, valid = axis.positions((first + tf.cast(index, tf.float32)[:, None])[:, :, None])
     at, valid = at[:, :, 0], valid[:, :, 0]
+    if axis.whole:
+        return [(tf.cast(at, tf.int32), tf.ones_like(at))], valid
     low = tf.floor(at)
     high = tf.minimum(low + 1.0, axis.extent[:, None] - 1.0)
     pairs = ((low, 1.0 - (at - low)), (high, at - low))

@@ -101,13 +101,14 @@ def roi_align_compiled(feature_maps, boxes, image_index, level, spec) -> tf.Tens
         sampling_ratio=spec.sampling_ratio,
         aligned=spec.aligned,
         reduce=spec.reduce,
+        method=spec.method,
     )
 
 
 @tf.RegisterGradient("MrcnnKeras>RoiAlign")
 def _roi_align_gradient(op, upstream):
     *maps, boxes, image_index, level = op.inputs
-    names = ("scales", "output_height", "output_width", "sampling_ratio", "aligned", "reduce")
+    names = ("scales", "output_height", "output_width", "sampling_ratio", "aligned", "reduce", "method")
     attributes = {name: op.get_attr(name) for name in names}
     gradients = require().mrcnn_keras_roi_align_grad(
         gradient=upstream,

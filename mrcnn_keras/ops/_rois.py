@@ -5,21 +5,11 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from mrcnn_keras.ops._geometry import Axis, make_axis, num_taps, sample_window
+from mrcnn_keras.ops._spec import Spec
 
 # What is added to the gradient table at once: floats, and pairs of a RoI and a tap, at most. Much, since TensorFlow
 # copies the table each time; then less, so that little is computed for nothing.
 _BLOCKS = ((1 << 24, 8192), (1 << 21, 512))
-
-
-@dataclass(frozen=True)
-class Spec:
-    """The attributes of the operation, as in `multilevel_roi_align`."""
-
-    scales: tuple[float, ...]
-    output_size: tuple[int, int]
-    sampling_ratio: int
-    aligned: bool
-    reduce: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ def make_rois(map_shapes, boxes, image_index, level, spec: Spec) -> Rois:
     for i, bins in enumerate(spec.output_size):
         extent = tf.cast(size[:, i], tf.float32)
         low, high = boxes[:, 1 - i], boxes[:, 3 - i]
-        axes.append(make_axis(low, high, scale, extent, bins, spec.sampling_ratio, spec.aligned))
+        axes.append(make_axis(low, high, scale, extent, bins, spec))
     count = num_taps if spec.reduce == "average" else lambda axis: sample_window(axis)[1]
     row_trips = tf.pad(count(axes[0])[:-1], [[0, 1]])
     return Rois(*axes, offset, size[:, 1], row_trips, count(axes[1]))

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from mrcnn_keras.ops import _choice, _library
-from mrcnn_keras.ops._fallback import roi_align_tensorflow
-from mrcnn_keras.ops._rois import Spec
-
-_DTYPES = (tf.float32, tf.bfloat16, tf.float16)
+from mrcnn_keras.ops._call import call
+from mrcnn_keras.ops._spec import make_spec
 
 
 def multilevel_roi_align(
@@ -50,55 +47,5 @@ def multilevel_roi_align(
         tf.errors.InvalidArgumentError: at run time, a box is not finite or an index is out of range; the message names
             the row and the value (not under XLA or on a GPU, which cannot raise).
     """
-    maps = [tf.convert_to_tensor(m) for m in feature_maps]
-    boxes = tf.convert_to_tensor(boxes, tf.float32)
-    image_index, level = (tf.cast(tf.convert_to_tensor(t), tf.int32) for t in (image_index, level))
-    spec = _make_spec(scales, output_size, sampling_ratio, aligned, reduce)
-    _check_maps(maps, spec)
-    _check_rois(boxes, image_index, level)
-    boxes = tf.ensure_shape(boxes, (None, 4))
-    image_index, level = (tf.ensure_shape(t, boxes.shape[:1]) for t in (image_index, level))
-    if _choice.resolve(implementation) == "tensorflow":
-        return roi_align_tensorflow(maps, boxes, image_index, level, spec)
-    return _library.roi_align_compiled(maps, boxes, image_index, level, spec)
-
-
-def _make_spec(scales, output_size, sampling_ratio, aligned, reduce):
-    size = (output_size, output_size) if isinstance(output_size, int) else tuple(int(s) for s in output_size)
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"output_size must be an integer >= 1 or a pair of them, got {output_size!r}")
-    if not 0 <= int(sampling_ratio) <= 1024:
-        raise ValueError(f"sampling_ratio must be 0 (adaptive) to 1024, got {sampling_ratio!r}")
-    if reduce not in ("average", "max"):
-        raise ValueError(f'reduce must be "average" or "max", got {reduce!r}')
-    scales = tuple(float(s) for s in scales)
-    if not all(0 < s < float("inf") for s in scales):
-        raise ValueError(f"scales must be positive numbers, got {scales}")
-    return Spec(scales, size, int(sampling_ratio), bool(aligned), reduce)
-
-
-def _check_maps(maps, spec):
-    if not maps:
-        raise ValueError("feature_maps must hold at least one map, got an empty list")
-    if len(spec.scales) != len(maps):
-        raise ValueError(f"scales must have one number for each of the {len(maps)} feature maps, got {spec.scales}")
-    for i, m in enumerate(maps):
-        if m.dtype not in _DTYPES or m.dtype != maps[0].dtype:
-            names = [t.dtype.name for t in maps]
-            raise ValueError(f"feature maps must share one of the dtypes float32, bfloat16, float16, got {names}")
-        if m.shape.rank != 4:
-            raise ValueError(f"feature map {i} must be (batch, height, width, channels), got shape {m.shape}")
-        if m.shape[-1] is None or m.shape[-1] != maps[0].shape[-1]:
-            raise ValueError(f"feature map {i} must have the channels of map 0, got {m.shape} and {maps[0].shape}")
-        if not m.shape[:1].is_compatible_with(maps[0].shape[:1]):
-            raise ValueError(f"feature map {i} must have the batch size of map 0, got {m.shape} and {maps[0].shape}")
-        if 0 in (m.shape[1], m.shape[2]):
-            raise ValueError(f"feature map {i} must have cells, got shape {m.shape}")
-
-
-def _check_rois(boxes, image_index, level):
-    if not boxes.shape.is_compatible_with((None, 4)):
-        raise ValueError(f"boxes must be (R, 4), got shape {boxes.shape}")
-    for name, index in (("image_index", image_index), ("level", level)):
-        if not index.shape.is_compatible_with(boxes.shape[:1]):
-            raise ValueError(f"{name} must be (R,) with R of the boxes {boxes.shape}, got shape {index.shape}")
+    spec = make_spec("align", scales, output_size, sampling_ratio, aligned, reduce)
+    return call(feature_maps, boxes, image_index, level, spec, implementation)

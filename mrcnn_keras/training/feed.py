@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mrcnn_keras.data.dataset import Dataset
+from mrcnn_keras.data.dataset import Dataset, names_of
 from mrcnn_keras.data.pipeline import training_batches
 
 
@@ -16,13 +16,8 @@ def check_dataset(dataset: Dataset, config: Any) -> None:
         config: `MaskRCNNConfig`.
 
     Raises:
-        ValueError: it has no images, another number of classes, or no keypoints for a model that has.
+        ValueError: it has no images, another number of classes, or, for a model with keypoints, none or another number.
     """
-    if config.num_keypoints:
-        raise ValueError(
-            "the model has a keypoint head, and batches made from a Dataset carry no keypoints yet; pass a "
-            "tf.data.Dataset of batches with gt_keypoints (B, G, num_keypoints, 3) added"
-        )
     if len(dataset) == 0:
         raise ValueError("the dataset has no images")
     given = len(dataset.class_names)
@@ -31,6 +26,28 @@ def check_dataset(dataset: Dataset, config: Any) -> None:
             f"the dataset has {given} classes ({', '.join(dataset.class_names[:5])}{', ...' if given > 5 else ''})"
             f" and the model {config.num_classes}; make the model with num_classes={given}"
         )
+    if config.num_keypoints:
+        _check_keypoints(dataset, config.num_keypoints)
+
+
+def _check_keypoints(dataset: Dataset, wanted: int) -> None:
+    if dataset.keypoints is None:
+        raise ValueError(
+            f"the model has {wanted} keypoints and the dataset none: its attribute `keypoints` is None (a COCO file "
+            "must list them in its categories, all with the same ones); make the model with num_keypoints=0"
+        )
+    given, names = len(dataset.keypoints), dataset.keypoints.names
+    if given != wanted:
+        raise ValueError(
+            f"the dataset has {given} keypoints ({', '.join(names[:5])}{', ...' if given > 5 else ''})"
+            f" and the model {wanted}; make the model with num_keypoints={given}"
+        )
+
+
+def with_names(config: Any, dataset: Dataset) -> Any:
+    """The config with the dataset's names of classes and keypoints where it has none of its own."""
+    found = names_of(dataset, bool(config.num_keypoints))
+    return config.replace(**{name: value for name, value in found.items() if value and not getattr(config, name)})
 
 
 def training_feed(dataset: Dataset, config: Any, batch_size: int, workers: int, start_step: int) -> tf.data.Dataset:
@@ -54,6 +71,7 @@ def _batches(dataset: Dataset, config: Any, batch_size: int, workers: int, **opt
         max_side=config.image_max_side,
         size_divisor=config.size_divisor,
         mask_size=config.gt_mask_size if has_masks else 0,
+        num_keypoints=config.num_keypoints,
         workers=workers,
         **options,
     )

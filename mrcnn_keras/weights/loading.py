@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_keras.config import MaskRCNNConfig, make_config
+from mrcnn_keras.config import BACKBONES, MaskRCNNConfig, make_config
+from mrcnn_keras.data.keypoints import COCO_PERSON
+from mrcnn_keras.presets import PRESETS, find_preset
 from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 from mrcnn_keras.weights.systems.interpret import Interpreted, interpret
 from mrcnn_keras.weights.transfer import ClassMap, match_classes
@@ -84,11 +86,23 @@ def config_of(
         overrides = {**overrides, "num_classes": len(overrides["class_names"])}
     if overrides.get("num_classes", fields.get("num_classes")) != fields.get("num_classes"):
         fields.pop("class_names", None)
+    if fields.get("num_keypoints") == len(COCO_PERSON) and fields.get("class_names") == PERSON:
+        fields |= {"keypoint_names": COCO_PERSON.names, "keypoint_skeleton": COCO_PERSON.skeleton}
+    if "num_keypoints" in overrides:
+        fields = {name: value for name, value in fields.items() if name not in ("keypoint_names", "keypoint_skeleton")}
     if "backbone" in overrides:
-        fields.pop("backbone_blocks", None)
+        for name in _given_by_the_backbone(fields.get("backbone"), overrides["backbone"]):
+            fields.pop(name, None)
     if "image_min_side" in overrides:
         fields.pop("train_min_sides", None)
     return make_config({**fields, **overrides})
+
+
+def _given_by_the_backbone(old: str | None, new: str) -> tuple[str, ...]:
+    """Fields of a checkpoint that another backbone replaces; widths stay where it has the same kind of block."""
+    kinds = [one and (one.basic, one.num_groups, one.width_per_group) for one in map(BACKBONES.get, (old, new))]
+    widths = ("res2_channels", "num_groups", "width_per_group")
+    return ("backbone_blocks", *(() if kinds[0] == kinds[1] else widths))
 
 
 def known_class_names(source: Interpreted) -> tuple[str, ...]:
@@ -277,10 +291,11 @@ def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: 
         model.load_weights(weights)
         return model
     if weights == "coco":
-        if preset not in PRESET_WEIGHTS:
-            known = ", ".join(PRESET_WEIGHTS)
+        twins = find_preset(preset).twins
+        if not twins:
+            known = ", ".join(name for name, one in PRESETS.items() if one.twins)
             raise ValueError(f"weights='coco': there is no public model of {preset!r}, only of {known}")
-        return from_pretrained(model_class, PRESET_WEIGHTS[preset], None, None, True, overrides)
+        return from_pretrained(model_class, twins[0], None, None, True, overrides)
     if weights == "imagenet":
         weights = f"torchvision/{config.backbone}"
     source, names, settings = open_checkpoint(weights)
@@ -307,10 +322,3 @@ def _settings_for(config: MaskRCNNConfig, source: Interpreted, settings: Mapping
 
 
 _OF_THE_BACKBONE = ("pixel_mean", "pixel_std", "stride_in_1x1", "stem_pool", "norm_epsilon")
-PRESET_WEIGHTS = {
-    "mask_rcnn_resnet50_fpn": "detectron2/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x",
-    "mask_rcnn_resnet101_fpn": "detectron2/COCO-InstanceSegmentation/mask_rcnn_R_101_FPN_3x",
-    "faster_rcnn_resnet50_fpn": "detectron2/COCO-Detection/faster_rcnn_R_50_FPN_3x",
-    "faster_rcnn_resnet101_fpn": "detectron2/COCO-Detection/faster_rcnn_R_101_FPN_3x",
-    "mask_rcnn_resnet50_fpn_gn": "detectron2/Misc/mask_rcnn_R_50_FPN_3x_gn",
-}

@@ -44,9 +44,7 @@ class ClassMap:
         return new.reshape(fresh.shape)
 
 
-def match_classes(
-    class_map: Mapping[str, str] | str, names: Sequence[str], source_names: Sequence[str]
-) -> ClassMap:
+def match_classes(class_map: Mapping[str, str] | str, names: Sequence[str], source_names: Sequence[str]) -> ClassMap:
     """Pair the classes of a model with those of a checkpoint.
 
     Args:

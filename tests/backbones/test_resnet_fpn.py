@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from mrcnn_keras.backbones.fpn import FPN, add_upsampled
 from mrcnn_keras.backbones.resnet import ResNet
+from mrcnn_keras.layers.non_local import NonLocal
 
 NARROW = {"block_counts": (1, 2, 1, 1), "stem_channels": 4, "res2_channels": 8, "width_per_group": 4}
 
@@ -57,3 +58,42 @@ def test_upsampling_repeats_every_cell_twice():
     coarse = tf.reshape(tf.range(6, dtype=tf.float32), (1, 2, 3, 1))
     total = add_upsampled(tf.ones((1, 4, 6, 1)), coarse)
     np.testing.assert_array_equal(total, 1 + np.repeat(np.repeat(coarse, 2, axis=1), 2, axis=2))
+
+
+@pytest.mark.parametrize(("stem", "projected"), [(8, False), (4, True)])
+def test_basic_blocks_are_two_3x3_convolutions(stem, projected):
+    net = ResNet((1, 2, 1, 1), stem, 8, basic=True, norm="batch", name="net")
+    features = net(tf.ones((1, 64, 64, 3)))
+    assert [f.shape[1:] for f in features] == [(16, 16, 8), (8, 8, 16), (4, 4, 32), (2, 2, 64)]
+    kernels = {v.path: v.shape for v in net.weights if v.path.endswith("/kernel")}
+    assert kernels["net/res3_0/conv1/kernel"] == (3, 3, 8, 16) and kernels["net/res3_0/shortcut/kernel"][:2] == (1, 1)
+    assert ("net/res2_0/shortcut/kernel" in kernels) == projected and "net/res3_1/shortcut/kernel" not in kernels
+    assert not [path for path in kernels if "conv3" in path]
+
+
+def test_non_local_blocks_change_nothing_at_first_and_then_see_everything():
+    x = tf.random.stateless_normal((1, 64, 96, 3), [1, 1])
+    net = ResNet((1, 2, 3, 1), **{k: v for k, v in NARROW.items() if k != "block_counts"}, non_local=(0, 1, 2, 0))
+    names = [layer.name for stage in net.stages for layer in stage]
+    assert names[1:4] == ["res3_0", "res3_non_local_0", "res3_1"]
+    assert names[4:9] == ["res4_non_local_0", "res4_0", "res4_1", "res4_non_local_1", "res4_2"]
+    block = next(layer for stage in net.stages for layer in stage if layer.name == "res3_non_local_0")
+    cells = tf.random.stateless_normal((1, 8, 12, 16), [1, 2])
+    net(x)
+    np.testing.assert_array_equal(block(cells), cells)
+    block.output_conv.kernel.assign(tf.random.stateless_normal(block.output_conv.kernel.shape, [3, 4]))
+    with tf.GradientTape() as tape:
+        tape.watch(cells)
+        corner = tf.reduce_sum(block(cells)[0, 0, 0])
+    assert np.abs(tape.gradient(corner, cells)[0, -1, -1]).sum() > 0
+
+
+def test_non_local_block_is_attention():
+    block = NonLocal(channels=3, subsample=False)
+    x = tf.random.stateless_normal((2, 3, 4, 6), [1, 2])
+    block(x)
+    block.output_conv.kernel.assign(tf.random.stateless_normal((1, 1, 3, 6), [3, 4]))
+    query, key, value = (tf.reshape(conv(x), (2, 12, 3)) for conv in (block.theta, block.phi, block.value))
+    weights = tf.nn.softmax(tf.einsum("bqc,bkc->bqk", query, key) / np.sqrt(3.0))
+    found = tf.reshape(tf.einsum("bqk,bkc->bqc", weights, value), (2, 3, 4, 3))
+    np.testing.assert_allclose(block(x), x + block.output_conv(found), atol=1e-5)

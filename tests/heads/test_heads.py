@@ -4,7 +4,9 @@ import tensorflow as tf
 
 from mrcnn_keras.heads.box import BoxHead
 from mrcnn_keras.heads.keypoint import KeypointHead
-from mrcnn_keras.heads.mask import MaskHead, MaskPredictor, Upsample2x
+from mrcnn_keras.heads.mask import MaskHead, Upsample2x
+from mrcnn_keras.heads.mask_mlp import MaskMLPHead
+from mrcnn_keras.heads.mask_predictor import MaskPredictor
 from mrcnn_keras.heads.res5 import Res5Head
 from mrcnn_keras.heads.rpn import RPNHead
 
@@ -48,12 +50,42 @@ def test_predictor_is_the_1x1_convolution_of_the_class():
     np.testing.assert_allclose(layer(x, classes), expected, atol=1e-5)
 
 
-def test_class_agnostic_masks_do_not_depend_on_the_class():
-    x = tf.random.stateless_normal((2, 14, 14, 3), [1, 2])
-    x = tf.concat([x[:1], x[:1]], axis=0)
-    head = MaskHead(9, channels=4, num_convs=1, class_agnostic=True)
-    masks = head(x, tf.constant([2, 7]))
-    assert masks.shape == (2, 28, 28)
+def test_softmax_masks_are_the_probabilities_of_the_class_and_the_background():
+    layer = MaskPredictor(3, "softmax")
+    x = tf.random.stateless_normal((4, 2, 2, 5), [1, 2])
+    layer.build(x.shape)
+    layer.kernel.assign(tf.random.stateless_normal((5, 4), [3, 4]))
+    layer.bias.assign([0.5, -1.0, 0.0, 2.0])
+    every = tf.nn.softmax(tf.einsum("rhwc,ck->rhwk", x, layer.kernel.value) + layer.bias.value)
+    found = tf.exp(layer(x, tf.constant([2, 0, 1, 1])))
+    expected = [tf.stack([every[i, ..., c], every[i, ..., 3]], axis=-1) for i, c in enumerate([2, 0, 1, 1])]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+def test_mlp_masks_are_those_of_the_class(kind):
+    head = MaskMLPHead(3, units=6, num_fcs=2, kind=kind)
+    x = tf.random.stateless_normal((2, 4, 4, 5), [1, 2])
+    classes = tf.constant([2, -1])
+    assert head(x, classes).shape == ((2, 8, 8) if kind == "sigmoid" else (2, 8, 8, 2))
+    head.predictor.kernel.assign(tf.random.stateless_normal(head.predictor.kernel.shape, [5, 6]))
+    hidden = tf.reshape(x, [2, -1])
+    for layer in (*head.fcs, head.predictor):
+        hidden = layer(hidden)
+    maps = tf.reshape(hidden, [2, 8, 8, -1])
+    if kind == "sigmoid":
+        expected = [maps[0, ..., 2], maps[1, ..., 0]]
+    else:
+        maps = tf.nn.log_softmax(maps)
+        expected = [tf.stack([maps[0, ..., 2], maps[0, ..., 3]], -1), tf.stack([maps[1, ..., 0], maps[1, ..., 3]], -1)]
+    np.testing.assert_allclose(head(x, classes), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("make", [MaskHead, MaskMLPHead])
+def test_agnostic_heads_of_every_kind_do_not_depend_on_the_class(make, kind):
+    x = tf.tile(tf.random.stateless_normal((1, 4, 4, 3), [1, 2]), [2, 1, 1, 1])
+    masks = make(9, 4, 1, class_agnostic=True, kind=kind)(x, tf.constant([2, 7]))
     np.testing.assert_array_equal(masks[0], masks[1])
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 import types
@@ -77,6 +78,20 @@ def test_coco_results_of_boxes_only_have_no_masks(found):
 def test_coco_keypoints_count_from_the_pixel_centre():
     found = Detections([[0, 0, 9, 9]], [1], [0], NAMES, keypoints=[[[3.5, 4.5, 0.9], [7.5, 8.5, 0.8]]], size=(9, 9))
     assert found.to_coco(1)[0]["keypoints"] == pytest.approx([3, 4, 0.9, 7, 8, 0.8])
+
+
+def test_keypoint_names_and_limbs_stay_with_the_keypoints():
+    points = np.zeros((2, 2, 3))
+    named = {"keypoint_names": ["head", "foot"], "keypoint_skeleton": [[0, 1]]}
+    found = Detections([[0, 0, 9, 9]] * 2, [1, 1], [0, 0], NAMES, keypoints=points, size=(9, 9), **named)
+    assert found[1].keypoint_names == ("head", "foot") and found[1].keypoint_skeleton == ((0, 1),)
+    for wrong, message in (
+        ({"keypoint_names": ("head",)}, "2 keypoints, but 1 keypoint_names"),
+        ({"keypoint_skeleton": ((0, 2),)}, r"limb \(0, 2\) .* is not in 0..1"),
+        ({"keypoints": np.zeros((2, 4))}, r"keypoints of shape \(2, 4\); expected \(2, P, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(found, **wrong)
 
 
 def test_category_ids_must_fit_the_classes(found):

@@ -62,6 +62,15 @@ def test_model_without_masks(outputs):
     assert not to_detections(outputs, **SIZES)[0].has_masks
 
 
+def test_keypoints_fit_the_original_image_and_know_their_names(outputs):
+    named = {"keypoint_names": ("head", "foot"), "keypoint_skeleton": ((0, 1),)}
+    assert to_detections(outputs, **named, **SIZES)[0].keypoint_names == ()  # a model without keypoints
+    outputs["keypoints"] = np.full((2, 4, 2, 3), (40, 20, 0.5), np.float32)
+    first, second = to_detections(outputs, **named, **SIZES)
+    assert first.keypoints.shape == (2, 2, 3) and first.keypoints[0, 0].tolist() == [20, 10, 0.5]
+    assert second.keypoint_names == ("head", "foot") and second.keypoint_skeleton == ((0, 1),)
+
+
 def test_nothing_found_still_has_masks(outputs):
     outputs["class_ids"][:] = -1
     for form in ("bitmap", "rle"):

@@ -124,12 +124,28 @@ def test_dilated_convolution_by_parts_and_its_gradient(size, dilation):
     assert float(tf.reduce_sum(gx * step)) == pytest.approx(float(change), rel=1e-3, abs=1e-3)
 
 
-@pytest.mark.parametrize("strides", [1, 2])
-def test_grouped_convolution_is_the_same_in_training(strides):
-    layer = ConvNorm(8, 3, strides=strides, groups=4)
-    x = tf.random.stateless_normal((2, 7, 9, 12), [0, 1])
-    expected = layer(x, training=False)
-    with tf.GradientTape() as tape:
-        found = layer(x, training=True)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert tape.gradient(found, layer.kernel.value).shape == (3, 3, 3, 8)
+@pytest.mark.parametrize(("groups", "width"), [(4, 3), (8, 16), (5, 1), (2, 40)])
+@pytest.mark.parametrize(("strides", "dilation"), [(1, 1), (2, 1), (1, 2)])
+def test_grouped_convolution_trains_as_its_groups_one_by_one(groups, width, strides, dilation):
+    layer = ConvNorm(2 * groups, 3, strides, dilation, groups)
+    x = tf.random.stateless_normal((2, 7, 10, groups * width), [0, 1])
+    layer.build(x.shape)
+    randomise(layer)
+
+    def one_by_one(x, kernel):
+        parts = zip(tf.split(x, groups, 3), tf.split(kernel, groups, 3))
+        if dilation > 1:
+            outputs = [dilated_by_parts(part, own, dilation) for part, own in parts]
+        else:
+            outputs = [tf.nn.conv2d(part, own, strides, [[0, 0], [1, 1], [1, 1], [0, 0]]) for part, own in parts]
+        return tf.concat(outputs, 3) + layer.bias
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        found, wanted = layer(x, training=True), one_by_one(x, layer.kernel.value)
+        ours, theirs = tf.reduce_sum(tf.sin(found)), tf.reduce_sum(tf.sin(wanted))
+    np.testing.assert_allclose(layer(x, training=False), found, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    sources = [x, layer.kernel.value]
+    for a, b in zip(tape.gradient(ours, sources), tape.gradient(theirs, sources)):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())

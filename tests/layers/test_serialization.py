@@ -18,10 +18,15 @@ SPECIAL = {
     "Anchors": {"sizes": ((8, 12), (16, 24)), "strides": (4, 8), "ratios": (0.75, 1.25)},
     "Bottleneck": {"groups": 4, "filters": 32, "bottleneck_filters": 8, "strides": 2, "norm_groups": 4},
     "ConvNorm": {"filters": 8, "kernel_size": 3, "groups": 2, "kernel_initializer": "xavier", "norm_groups": 4},
-    "ResNet": {"block_counts": (1, 2, 1, 2), "freeze_at": 3, "stem_pool": "same"},
+    "MaskHead": {"kind": "softmax"},
+    "MaskLoss": {"kind": "softmax"},
+    "MaskMLPHead": {"kind": "softmax"},
+    "MaskPredictor": {"kind": "softmax"},
+    "MaskProbabilities": {"kind": "softmax"},
+    "ResNet": {"block_counts": (1, 2, 1, 2), "freeze_at": 3, "stem_pool": "same", "non_local": (0, 1, 1, 0)},
     "BoxHead": {"fc_norm": "batch", "pool": "mean"},
     "KeypointDecoder": {"score": "logit"},
-    "RoIAlignLayer": {"operator": "crop_and_resize", "level_rounding": "nearest"},
+    "RoIAlignLayer": {"operator": "crop_and_resize", "level_rounding": "nearest", "reduce": "max"},
     "RPNLoss": {"iou_thresholds": (0.25, 0.65)},
 }
 REQUIRED = {"filters": 8, "bottleneck_filters": 4}

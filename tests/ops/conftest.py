@@ -1,11 +1,24 @@
-"""An independent RoIAlign in NumPy, written as plain loops over samples, and what the tests of the op share."""
+"""RoIAlign, RoIWarp and RoIPool in NumPy, written from their definitions as plain loops; what the tests share."""
 
+import math
 import types
 
 import numpy as np
 import pytest
 
 F = np.float32
+
+
+def _nearest_cell(position):
+    """The whole number nearest to a float32; a half goes away from 0."""
+    whole = math.floor(abs(float(position)) + 0.5)
+    return -whole if position < 0 else whole
+
+
+def _cells(low, high, scale):
+    """First cell and number of cells of a box that is rounded to whole cells."""
+    first, last = _nearest_cell(F(low) * F(scale)), _nearest_cell(F(high) * F(scale))
+    return first, max(last - first + 1, 1)
 
 
 def _axis(low, high, scale, bins, sampling_ratio, aligned):
@@ -18,6 +31,13 @@ def _axis(low, high, scale, bins, sampling_ratio, aligned):
     bin_size = size / F(bins)
     samples = sampling_ratio if sampling_ratio > 0 else max(int(np.ceil(bin_size)), 0)
     return start, bin_size, samples
+
+
+def _warp_axis(low, high, scale, bins, sampling_ratio, aligned):
+    """The same for RoIWarp: the box's cells, cut into bins and sampled as RoIAlign does."""
+    first, number = _cells(low, high, scale)
+    bin_size = F(number) / F(bins)
+    return F(first) - F(0.5 if aligned else 0.0), bin_size, sampling_ratio or math.ceil(bin_size)
 
 
 def _bilinear(y, x, height, width):
@@ -42,7 +62,7 @@ def _positions(start, bin_size, samples, index):
 
 
 def numpy_roi_align(
-    maps, boxes, image_index, level, upstream=None, *, scales, output_size, sampling_ratio, aligned, reduce
+    maps, boxes, image_index, level, upstream=None, *, scales, output_size, sampling_ratio, aligned, reduce, axis=_axis
 ):
     """Values (R, P, P, C), and with an upstream gradient also the list of the maps' gradients; summed in float64."""
     rows, columns = output_size
@@ -52,8 +72,8 @@ def numpy_roi_align(
     for r, (x1, y1, x2, y2) in enumerate(boxes):
         image = maps[level[r]][image_index[r]].astype(np.float64)
         gradient = gradients[level[r]][image_index[r]]
-        ys = _axis(y1, y2, scales[level[r]], rows, sampling_ratio, aligned)
-        xs = _axis(x1, x2, scales[level[r]], columns, sampling_ratio, aligned)
+        ys = axis(y1, y2, scales[level[r]], rows, sampling_ratio, aligned)
+        xs = axis(x1, x2, scales[level[r]], columns, sampling_ratio, aligned)
         for i, j in np.ndindex(rows, columns):
             cells = [_bilinear(y, x, *image.shape[:2]) for y in _positions(*ys, i) for x in _positions(*xs, j)]
             if not cells:
@@ -70,10 +90,49 @@ def numpy_roi_align(
     return pooled if upstream is None else (pooled, gradients)
 
 
+def numpy_roi_warp(*tensors, **options):
+    """The same for RoIWarp."""
+    return numpy_roi_align(*tensors, **options, axis=_warp_axis)
+
+
+def _bin_cells(low, high, scale, bins, extent):
+    """The cells of the map in each bin of RoIPool, as ranges."""
+    first, number = _cells(low, high, scale)
+    size = F(number) / F(bins)
+    edges = [(first + math.floor(F(b) * size), first + math.ceil(F(b + 1) * size)) for b in range(bins)]
+    return [range(min(max(a, 0), extent), min(max(b, 0), extent)) for a, b in edges]
+
+
+def numpy_roi_pool(maps, boxes, image_index, level, upstream=None, *, scales, output_size):
+    """The same for RoIPool."""
+    channels = maps[0].shape[-1]
+    pooled = np.zeros((len(boxes), *output_size, channels))
+    gradients = [np.zeros(m.shape) for m in maps]
+    for r, (x1, y1, x2, y2) in enumerate(boxes):
+        image = maps[level[r]][image_index[r]]
+        rows = _bin_cells(y1, y2, scales[level[r]], output_size[0], image.shape[0])
+        columns = _bin_cells(x1, x2, scales[level[r]], output_size[1], image.shape[1])
+        for i, j, c in np.ndindex(*output_size, channels):
+            cells = [(y, x) for y in rows[i] for x in columns[j]]
+            if not cells:
+                continue
+            winner = max(cells, key=lambda cell: image[(*cell, c)])  # the first of equals
+            pooled[r, i, j, c] = image[(*winner, c)]
+            if upstream is not None:
+                gradients[level[r]][(image_index[r], *winner, c)] += upstream[r, i, j, c]
+    return pooled if upstream is None else (pooled, gradients)
+
+
 @pytest.fixture(scope="session")
 def oracle():
     """The NumPy RoIAlign."""
     return numpy_roi_align
+
+
+@pytest.fixture(scope="session")
+def oracles():
+    """The NumPy RoIWarp and RoIPool, by the names that the operation gives them."""
+    return {"warp": numpy_roi_warp, "pool": numpy_roi_pool}
 
 
 @pytest.fixture(params=["compiled", "tensorflow"])

@@ -70,9 +70,7 @@ def inference_deviations(case: Case) -> dict[str, float]:
     model = case.model()
     c = model.config
     image = case.expected["image_rgb"]
-    batch, _ = prepare_images(
-        [image], c.image_min_side, c.image_max_side, c.size_divisor, c.resize, c.square_padding
-    )
+    batch, _ = prepare_images([image], c.image_min_side, c.image_max_side, c.size_divisor, c.resize, c.square_padding)
     names = ("normalize", "fpn" if c.features == "fpn" else "backbone", "proposals_test")
     pixels, features, proposals = keras.Model(model.input, [model.get_layer(name).output for name in names])(batch)
     (found,) = model.detect(image)

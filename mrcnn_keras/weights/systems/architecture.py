@@ -5,11 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mrcnn_keras.config import BLOCK_COUNTS
+from mrcnn_keras.config import BACKBONES
 from mrcnn_keras.weights.readers.limits import CheckpointError
 
 Shapes = Mapping[str, tuple[int, ...]]
-_BACKBONES = {counts: name for name, counts in BLOCK_COUNTS.items()}
 
 
 def read_architecture(shapes: Shapes, learnt_norms: str = "batch", backbone_is_learnt: bool = False) -> dict[str, Any]:
@@ -25,7 +24,7 @@ def read_architecture(shapes: Shapes, learnt_norms: str = "batch", backbone_is_l
         Fields of `MaskRCNNConfig`; for a bare ResNet those of the backbone only.
 
     Raises:
-        CheckpointError: there is no ResNet with bottlenecks in it, or parts that cannot belong together.
+        CheckpointError: there is no ResNet in it, or parts that cannot belong together.
     """
     fields = _backbone(shapes, learnt_norms if backbone_is_learnt else "frozen")
     if "rpn_head/conv/kernel" not in shapes:
@@ -43,20 +42,32 @@ def read_architecture(shapes: Shapes, learnt_norms: str = "batch", backbone_is_l
 
 def _backbone(shapes: Shapes, batch_norm: str) -> dict[str, Any]:
     kernel = shapes.get("backbone/res2_0/conv2/kernel")
-    if kernel is None or "backbone/res2_0/conv3/kernel" not in shapes or "backbone/stem/kernel" not in shapes:
-        raise CheckpointError("it has no ResNet of bottleneck blocks")
+    if kernel is None or "backbone/stem/kernel" not in shapes:
+        raise CheckpointError("it has no ResNet")
+    basic = "backbone/res2_0/conv3/kernel" not in shapes
     counts = tuple(_count(shapes, rf"(?:backbone|res5_head)/res{stage}_(\d+)/conv1/kernel") for stage in (2, 3, 4, 5))
     groups = kernel[3] // kernel[2]
+    width = kernel[3] // groups
+    name = _backbone_name(counts, groups, width, basic)
     return {
-        "backbone": _BACKBONES.get(counts, "resnet50"),
-        "backbone_blocks": () if counts in _BACKBONES else counts,
+        "backbone": name,
+        "backbone_blocks": () if BACKBONES[name].blocks == counts else counts,
         "stem_channels": shapes["backbone/stem/kernel"][3],
-        "res2_channels": shapes["backbone/res2_0/conv3/kernel"][3],
+        "res2_channels": kernel[3] if basic else shapes["backbone/res2_0/conv3/kernel"][3],
         "num_groups": groups,
-        "width_per_group": kernel[3] // groups,
+        "width_per_group": width,
         "backbone_norm": _norm(shapes, "backbone/stem", batch_norm),
         "norm_bias": "backbone/stem/bias" in shapes and "backbone/stem/norm/gamma" in shapes,
     }
+
+
+def _backbone_name(counts: tuple[int, ...], groups: int, width: int, basic: bool) -> str:
+    """The backbone that is most like it: all the same, or the same blocks, or the same kind of block."""
+    own = (counts, groups, width)
+    alike = {name: (b.blocks, b.num_groups, b.width_per_group) for name, b in BACKBONES.items() if b.basic == basic}
+    same_blocks = [name for name, (blocks, *_) in alike.items() if blocks == counts]
+    default = "resnet18" if basic else "resnet50"
+    return next((name for name, other in alike.items() if other == own), (same_blocks or [default])[0])
 
 
 def _features(shapes: Shapes, learnt_norms: str) -> dict[str, Any]:

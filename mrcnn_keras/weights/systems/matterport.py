@@ -12,7 +12,7 @@ NOT_WEIGHTS = re.compile(r"(predictions|probs|fc1000)/(kernel|bias)|.*\banchors\
 
 
 def canonical(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """"layer/kernel" for every dataset, whatever groups the file puts around it."""
+    """ "layer/kernel" for every dataset, whatever groups the file puts around it."""
     found = {}
     for path, value in tensors.items():
         parts = path.split(":")[0].split("/")

@@ -19,7 +19,7 @@ _OLD_MASK = re.compile(r"^roi_heads\.mask_head\.mask_fcn(\d+)\.(weight|bias)$")
 
 
 def prefix_of(names: Mapping[str, Any]) -> str | None:
-    """"backbone.body." for a detector, "" for a classifier's file, None: not torchvision's."""
+    """ "backbone.body." for a detector, "" for a classifier's file, None: not torchvision's."""
     for prefix in (BODY, ""):
         if f"{prefix}conv1.weight" in names and f"{prefix}layer1.0.conv1.weight" in names:
             return prefix

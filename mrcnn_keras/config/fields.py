@@ -1,12 +1,12 @@
 """MaskRCNNConfig: every setting of a model, one flat frozen dataclass, checked when it is made."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import Any
 
-NORMS = ("none", "frozen", "batch", "sync_batch", "group")
-BLOCK_COUNTS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
+from mrcnn_keras.config.backbones import BACKBONES
+from mrcnn_keras.config.checks import check, head_layers
+
 FPN_STRIDES = (4, 8, 16, 32, 64)
 STRIDES = {"fpn": FPN_STRIDES, "c4": (16,), "c5": (32,), "dc5": (16,)}
 
@@ -31,14 +31,17 @@ class MaskRCNNConfig:
             top left with zeros after normalising. Both are for detection; training resizes with Pillow and pads at the
             bottom right.
         pixel_mean, pixel_std: RGB, on the 0..255 scale.
-        backbone: "resnet50", "resnet101" or "resnet152"; `backbone_blocks` overrides its four block counts.
+        backbone: a name of `config.BACKBONES`: "resnet18", "resnet50", "resnext101_32x8d", ...; `backbone_blocks`
+            overrides its four block counts.
         features: "fpn", or one level: "c4" (res5 is the head then), "c5", or "dc5" (res5 dilated, stride 16).
         stem_pool: padding of the max-pool behind the stem, "symmetric" or "same" (matterport).
         norm_bias: convolutions have a bias under their norm too (matterport, Keras' ImageNet ResNets).
         backbone_norm, fpn_norm, head_norm: one of "none", "frozen", "batch", "sync_batch", "group"; `head_norm` is
             that of the convolutions in the box and mask heads, `fc_norm` of the box head's fully connected layers.
         norm_momentum: share of the old value in the running statistics of "batch" and "sync_batch".
-        stem_channels, res2_channels, num_groups, width_per_group: ResNet widths as Detectron2 names them.
+        stem_channels, res2_channels, num_groups, width_per_group: ResNet widths as Detectron2 names them; of the last
+            three, 0 is what the backbone's name says.
+        non_local_blocks: non-local blocks in each of res2..res5 (Wang et al., CVPR 2018); (0, 0, 1, 0) is table 8's.
         stride_in_1x1: the stride of a bottleneck sits in its first 1x1 convolution (MSRA) or in the 3x3.
         freeze_at: stages never trained: 0 none, 1 the stem, 2 the stem and res2, ... 5 all.
         anchor_sizes: one side (or a tuple of them) for each of P2..P6; with one level: all its sides.
@@ -53,18 +56,25 @@ class MaskRCNNConfig:
         rpn_iou_thresholds: below the first an anchor is background, from the second on it is an object.
         roi_iou_threshold: from this IoU on a RoI is an object.
         rpn_smooth_l1_beta, box_smooth_l1_beta: where smooth L1 turns from square to linear; 0 is plain L1.
-        roi_op: "align" or "crop_and_resize" (matterport). roi_level_rounding: how a RoI's level is rounded, see
-            `boxes.fpn_level`. roi_sampling_ratio: samples a bin and side, 0 adaptive. roi_aligned: half-pixel offset.
+        roi_op: "align", "pool" (RoIPool), "warp" (RoIWarp) or "crop_and_resize" (matterport). roi_reduce: "average" or
+            "max" of the samples of "align" and "warp". roi_sampling_ratio: samples a bin and side, 0 adaptive.
+            roi_aligned: half-pixel offset. roi_level_rounding: how a RoI's level is rounded, see `boxes.fpn_level`.
         box_head: "2fc", "4conv1fc" or any such numbers, or, on "c4" features, "res5".
         res5_stride: of the first block of that head.
-        mask_head: "fcn" or "none"; mask_head_convs: its 3x3 convolutions.
-        mask_loss: "sigmoid". mask_class_agnostic: one mask for all classes. box_class_agnostic: the same for boxes.
+        mask_head: "fcn", "mlp" (table 2e) or "none"; mask_head_convs: 3x3 convolutions of the first; mask_head_fcs,
+            mask_head_fc_dim: hidden layers of the second.
+        mask_loss: "sigmoid", or "softmax": the classes and the background compete for each pixel (table 2b).
+        mask_class_agnostic: one mask for all classes. box_class_agnostic: the same for boxes.
         num_keypoints: 0 for no keypoint head; keypoint_score: "softmax" or "logit", what a keypoint's score is.
+        keypoint_names, keypoint_skeleton: one name a keypoint, and the pairs of keypoints that a limb is drawn between;
+            both may be left empty.
+        keypoint_sigmas: of OKS in evaluation, one a keypoint; empty: the dataset's, or COCO's for 17 keypoints.
         best_class_only: a proposal gives at most one detection (matterport). detection_min_size: detections with a
             shorter side are dropped, pixels.
         mask_paste: "exact" (Detectron2) or "padded" (torchvision), how a mask is put into the image.
         gt_mask_size: side of the crop in which ground-truth masks are carried.
         batch_size: images a step, all replicas together; `base_learning_rate` is for 16 images and scales with it.
+        total_steps: length of a run where none is given, which the schedule spans.
         learning_rate_drops: fractions of the run at which the rate is divided by 10.
         gradient_clip_norm: gradients are scaled down to this global norm; 0: never.
         seed: of the weights, the sampling and the order of the data.
@@ -95,9 +105,10 @@ class MaskRCNNConfig:
     norm_bias: bool = False
     stem_pool: str = "symmetric"
     stem_channels: int = 64
-    res2_channels: int = 256
-    num_groups: int = 1
-    width_per_group: int = 64
+    res2_channels: int = 0
+    num_groups: int = 0
+    width_per_group: int = 0
+    non_local_blocks: tuple[int, int, int, int] = (0, 0, 0, 0)
     stride_in_1x1: bool = False
     freeze_at: int = 2
     fpn_channels: int = 256
@@ -126,6 +137,7 @@ class MaskRCNNConfig:
     roi_positive_fraction: float = 0.25
     roi_iou_threshold: float = 0.5
     roi_op: str = "align"
+    roi_reduce: str = "average"
     roi_sampling_ratio: int = 2
     roi_aligned: bool = True
     roi_canonical_size: float = 224.0
@@ -146,6 +158,8 @@ class MaskRCNNConfig:
     mask_class_agnostic: bool = False
     mask_head_dim: int = 256
     mask_head_convs: int = 4
+    mask_head_fcs: int = 2
+    mask_head_fc_dim: int = 1024
     mask_pool_size: int = 14
     mask_paste: str = "exact"
     num_keypoints: int = 0
@@ -153,6 +167,9 @@ class MaskRCNNConfig:
     keypoint_head_convs: int = 8
     keypoint_pool_size: int = 14
     keypoint_score: str = "softmax"
+    keypoint_names: tuple[str, ...] = ()
+    keypoint_skeleton: tuple[tuple[int, int], ...] = ()
+    keypoint_sigmas: tuple[float, ...] = ()
     # detections
     score_threshold: float = 0.05
     nms_threshold: float = 0.5
@@ -164,6 +181,7 @@ class MaskRCNNConfig:
     batch_size: int = 16
     base_learning_rate: float = 0.02
     warmup_steps: int = 1000
+    total_steps: int = 160_000
     learning_rate_drops: tuple[float, ...] = (0.75,)
     momentum: float = 0.9
     weight_decay: float = 1e-4
@@ -176,9 +194,7 @@ class MaskRCNNConfig:
             value = getattr(self, field.name)
             if isinstance(value, (list, tuple)):
                 object.__setattr__(self, field.name, _as_tuple(value))
-        _check_choices(self)
-        _check_ranges(self)
-        _check_shapes(self)
+        check(self)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -188,7 +204,19 @@ class MaskRCNNConfig:
     @property
     def block_counts(self) -> tuple[int, ...]:
         """Blocks in res2..res5."""
-        return self.backbone_blocks or BLOCK_COUNTS[self.backbone]
+        return self.backbone_blocks or BACKBONES[self.backbone].blocks
+
+    @property
+    def backbone_widths(self) -> tuple[int, int, int]:
+        """`res2_channels`, `num_groups` and `width_per_group`, the backbone's own where they are 0."""
+        own = BACKBONES[self.backbone]
+        given = self.res2_channels, self.num_groups, self.width_per_group
+        return tuple(a or b for a, b in zip(given, (own.res2_channels, own.num_groups, own.width_per_group)))
+
+    @property
+    def basic_blocks(self) -> bool:
+        """Whether the backbone has blocks of two 3x3 convolutions (ResNet-18 and 34)."""
+        return BACKBONES[self.backbone].basic
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -198,7 +226,7 @@ class MaskRCNNConfig:
     @property
     def box_head_layers(self) -> tuple[int, int]:
         """Convolutions and fully connected layers of the box head; of "res5", none."""
-        return _head_layers(self.box_head) or (0, 0)
+        return head_layers(self.box_head) or (0, 0)
 
     @property
     def anchor_sizes_by_level(self) -> tuple[tuple[float, ...], ...]:
@@ -238,90 +266,3 @@ def make_config(values: dict[str, Any]) -> MaskRCNNConfig:
 
 def _as_tuple(value: Sequence) -> tuple:
     return tuple(_as_tuple(v) if isinstance(v, (list, tuple)) else v for v in value)
-
-
-def _check_choices(config: MaskRCNNConfig) -> None:
-    choices = {
-        "backbone": tuple(BLOCK_COUNTS),
-        "features": tuple(STRIDES),
-        "stem_pool": ("symmetric", "same"),
-        "resize": ("detectron2", "torchvision", "matterport"),
-        "backbone_norm": NORMS,
-        "fpn_norm": NORMS,
-        "head_norm": NORMS,
-        "fc_norm": NORMS,
-        "roi_op": ("align", "crop_and_resize"),
-        "roi_level_rounding": ("down", "down+", "nearest"),
-        "mask_head": ("fcn", "none"),
-        "mask_loss": ("sigmoid",),
-        "mask_paste": ("exact", "padded"),
-        "keypoint_score": ("softmax", "logit"),
-        "freeze_at": tuple(range(6)),
-    }
-    for name, allowed in choices.items():
-        value = getattr(config, name)
-        if value not in allowed:
-            raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, allowed))}")
-    if config.box_head != "res5" and _head_layers(config.box_head) is None:
-        raise ValueError(f"box_head={config.box_head!r}: expected '2fc', '4conv1fc' or such, or 'res5'")
-    if config.box_head == "res5" and config.features != "c4":
-        raise ValueError(f"box_head='res5' needs features='c4', not {config.features!r}")
-
-
-def _head_layers(name: str) -> tuple[int, int] | None:
-    found = re.fullmatch(r"(?:([1-9])conv)?([1-9])fc", name)
-    return found and (int(found[1] or 0), int(found[2]))
-
-
-def _check_ranges(config: MaskRCNNConfig) -> None:
-    at_least_one = (
-        "num_classes image_min_side image_max_side size_divisor stem_channels res2_channels num_groups "
-        "width_per_group fpn_channels norm_groups rpn_pre_nms_topk_train rpn_pre_nms_topk_test "
-        "rpn_post_nms_topk_train rpn_post_nms_topk_test rpn_batch_size rpn_convs roi_batch_size box_head_dim "
-        "box_head_conv_dim box_pool_size res5_stride mask_head_dim mask_pool_size keypoint_head_dim "
-        "keypoint_pool_size max_detections gt_mask_size batch_size"
-    ).split()
-    from_zero = "rpn_channels mask_head_convs num_keypoints keypoint_head_convs".split()
-    for name in (*at_least_one, *from_zero):
-        value, least = getattr(config, name), 0 if name in from_zero else 1
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name}={value!r}: expected a whole number from {least} up")
-    fractions = (
-        "rpn_nms_threshold rpn_positive_fraction roi_positive_fraction roi_iou_threshold score_threshold "
-        "nms_threshold norm_momentum momentum"
-    ).split()
-    for name in fractions:
-        if not 0.0 <= getattr(config, name) <= 1.0:
-            raise ValueError(f"{name}={getattr(config, name)!r}: expected a number in [0, 1]")
-    not_negative = (
-        "rpn_smooth_l1_beta box_smooth_l1_beta roi_sampling_ratio base_learning_rate warmup_steps weight_decay "
-        "gradient_clip_norm norm_epsilon rpn_min_size detection_min_size seed"
-    ).split()
-    for name in not_negative:
-        if not getattr(config, name) >= 0:
-            raise ValueError(f"{name}={getattr(config, name)!r}: expected a number from 0 up")
-
-
-def _check_shapes(config: MaskRCNNConfig) -> None:
-    if config.class_names and len(config.class_names) != config.num_classes:
-        raise ValueError(f"{len(config.class_names)} class_names given for num_classes={config.num_classes}")
-    if config.backbone_blocks and len(config.backbone_blocks) != 4:
-        raise ValueError(f"backbone_blocks={config.backbone_blocks}: expected four counts, for res2..res5")
-    if len(config.anchor_sizes_by_level) != len(config.strides):
-        raise ValueError(f"anchor_sizes={config.anchor_sizes}: expected {len(config.strides)}, one for each level")
-    if len({len(sizes) for sizes in config.anchor_sizes_by_level}) != 1:
-        raise ValueError(f"anchor_sizes={config.anchor_sizes}: expected as many sides for every level")
-    if config.features == "fpn" and config.size_divisor % 32:
-        raise ValueError(f"size_divisor={config.size_divisor}: a feature pyramid needs a multiple of 32")
-    if config.image_max_side < config.image_min_side:
-        raise ValueError(f"image_max_side={config.image_max_side} is under image_min_side={config.image_min_side}")
-    low, high = config.rpn_iou_thresholds
-    if not 0.0 <= low <= high <= 1.0:
-        raise ValueError(f"rpn_iou_thresholds={config.rpn_iou_thresholds}: expected 0 <= low <= high <= 1")
-    if any(not 0.0 < at < 1.0 for at in config.learning_rate_drops):
-        raise ValueError(f"learning_rate_drops={config.learning_rate_drops}: expected fractions of the run in (0, 1)")
-    for name in ("pixel_mean", "pixel_std"):
-        if len(getattr(config, name)) != 3:
-            raise ValueError(f"{name}={getattr(config, name)}: expected three numbers, for R, G and B")
-    if min(config.pixel_std) <= 0:
-        raise ValueError(f"pixel_std={config.pixel_std}: expected numbers above 0")

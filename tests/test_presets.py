@@ -1,0 +1,174 @@
+"""Every preset as a user meets it: its size, its place in the paper, and that it builds, trains and detects."""
+
+import importlib.util
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+from mrcnn_keras import MaskRCNN, cli
+from mrcnn_keras.data import ShapesDataset, StickFiguresDataset
+from mrcnn_keras.presets import PRESETS, preset_config
+from mrcnn_keras.weights.zoo.lookup import all_models
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Detectron2's own counts.
+DETECTRON2 = {
+    "mask_rcnn_resnet50_fpn": 44_343_216,
+    "mask_rcnn_resnet50_c4": 35_909_612,
+    "mask_rcnn_resnet50_dc5": 172_353_516,
+    "mask_rcnn_resnet101_fpn": 63_283_120,
+    "mask_rcnn_resnext101_32x8d_fpn": 107_427_760,
+    "keypoint_rcnn_resnet50_fpn": 59_133_158,
+    "mask_rcnn_resnet50_fpn_cityscapes": 43_955_712,
+}
+
+# Settings that leave a preset's kind of network and make it small; one stage has two blocks for a non-local one.
+SMALL = {
+    "image_min_side": 64,
+    "image_max_side": 64,
+    "train_min_sides": (),
+    "backbone_blocks": (1, 1, 2, 1),
+    "stem_channels": 8,
+    "fpn_channels": 8,
+    "box_head_dim": 16,
+    "box_head_conv_dim": 8,
+    "mask_head_dim": 8,
+    "keypoint_head_dim": 8,
+    "keypoint_head_convs": 2,
+    "anchor_sizes": (8, 16, 32, 64, 128),
+    "rpn_pre_nms_topk_train": 60,
+    "rpn_pre_nms_topk_test": 40,
+    "rpn_post_nms_topk_train": 30,
+    "rpn_post_nms_topk_test": 20,
+    "roi_batch_size": 16,
+    "max_detections": 10,
+    "score_threshold": 0.0,
+    "gt_mask_size": 28,
+    "freeze_at": 0,
+    "batch_size": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """benchmarks/presets.py as a module."""
+    spec = importlib.util.spec_from_file_location("count_presets", ROOT / "benchmarks" / "presets.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def small(name):
+    fields = PRESETS[name].fields
+    grouped = preset_config(name).backbone_widths[1] > 1
+    basic = preset_config(name).basic_blocks
+    widths = {"res2_channels": 8 if basic else 16, "width_per_group": 1 if grouped else 8}
+    norms = {key: "batch" for key in ("backbone_norm",) if fields.get(key) != "group"}
+    return preset_config(name, **{**SMALL, **widths, **norms, "norm_groups": 4, "num_classes": _classes(name)})
+
+
+def _classes(name):
+    return 1 if "person" in name or "keypoint" in name else 3
+
+
+def scenes(config):
+    size = (64, 64)
+    if config.num_keypoints:
+        return StickFiguresDataset(4, seed=0, size=size)
+    images = ShapesDataset(4, seed=0, size=size)
+    return images if config.num_classes == 3 else OneClass(images)
+
+
+class OneClass(ShapesDataset):
+    """Shapes, all of one class."""
+
+    class_names = ("person",)
+
+    def __init__(self, images):
+        super().__init__(len(images), images.seed, images.size)
+
+    def load_annotations(self, index):
+        found = super().load_annotations(index)
+        found.class_ids[:] = 0
+        return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRESETS)
+def test_builds_trains_and_detects(name):
+    keras.backend.clear_session()
+    config = small(name)
+    images = scenes(config)
+    if config.num_keypoints:
+        config = config.replace(num_keypoints=len(images.keypoints))
+    model = MaskRCNN(config)
+    kernels = [v for v in model.trainable_variables if v.path.endswith("/kernel")]
+    before = [v.numpy() for v in kernels]
+    model.compile(keras.optimizers.SGD(0.01, clipnorm=1.0))
+    history = model.fit(images, epochs=1, steps_per_epoch=1, verbose=0).history
+    assert np.isfinite([values[-1] for values in history.values()]).all()
+    moved = [v.path for v, old in zip(kernels, before) if not np.array_equal(v.numpy(), old)]
+    # What a non-local block looks for counts only once its last convolution, which starts at zero, has moved.
+    unmoved = {v.path for v in kernels} - set(moved)
+    assert not [path for path in unmoved if "non_local" not in path or path.endswith("output/kernel")]
+    (found,) = model.detect(images.load_image(0))
+    assert len(found)
+    assert (found.masks is not None) == (config.mask_head != "none")
+    assert (found.keypoints is not None) == (config.num_keypoints > 0)
+    summary = []
+    model.summary(print_fn=lambda line, **_: summary.append(line))
+    assert len("\n".join(summary).splitlines()) < 150
+
+
+# Those that no other builder's count vouches for are counted by benchmarks/presets.py; some of each kind are enough.
+OTHERS = ("mask_rcnn_resnet18_fpn", "mask_rcnn_resnet50_fpn_gn", "keypoint_mask_rcnn_narrow_fpn", "mask_rcnn_narrow_c4")
+
+
+@pytest.mark.parametrize("name", [*DETECTRON2, *OTHERS])
+def test_parameters_are_those_of_the_table(name, counted):
+    keras.backend.clear_session()
+    count = counted.parameters(MaskRCNN(preset_config(name)))
+    assert count == PRESETS[name].parameters == DETECTRON2.get(name, count)
+
+
+def test_multiply_adds_are_those_of_the_table(counted):
+    for name in ("mask_rcnn_resnet50_fpn", "keypoint_rcnn_resnet50_fpn", "mask_rcnn_resnet50_c4"):
+        keras.backend.clear_session()
+        found = counted.multiply_adds(MaskRCNN(preset_config(name))) / 1e9
+        assert found == pytest.approx(PRESETS[name].gflops, abs=0.06)
+
+
+def test_twins_are_public_checkpoints():
+    known = {model.id for model in all_models()}
+    assert not [twin for preset in PRESETS.values() for twin in preset.twins if twin not in known]
+
+
+def test_every_model_of_the_papers_tables_is_a_preset():
+    tables = {row.split(":")[0] for preset in PRESETS.values() for row in preset.rows}
+    assert {number.strip() for numbers in tables for number in numbers.split(",")} == {
+        "1", "2a", "2b", "2c", "2d", "2e", "3", "4", "5", "6", "7", "8", "9",
+    }  # fmt: skip
+
+
+def test_the_command_prints_them(capsys):
+    assert cli.main(["presets"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in PRESETS)
+    assert "64.2" in printed and "44.3" in printed and "mask_rcnn_R_50_FPN_3x" in printed
+    assert cli.main(["presets", "c4", "--fields"]) == 0
+    printed = capsys.readouterr().out
+    assert "box_head='res5'" in printed and "mask_rcnn_resnet50_fpn" not in printed
+    assert cli.main(["presets", "--json", "resnet18"]) == 0
+    assert json.loads(capsys.readouterr().out)["mask_rcnn_resnet18_fpn"]["fields"] == {"backbone": "resnet18"}
+    assert cli.main(["presets", "resnet19"]) == 2
+    assert "'resnet19'" in capsys.readouterr().err
+
+
+def test_class_names_give_way_to_another_number_of_classes():
+    assert preset_config("mask_rcnn_resnet50_fpn_cityscapes").class_names[1] == "rider"
+    assert preset_config("mask_rcnn_resnet50_fpn_cityscapes", num_classes=3).class_names == ()
+    assert preset_config("person_mask_rcnn_resnet50_fpn", num_classes=1).class_names == ("person",)

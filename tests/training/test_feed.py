@@ -1,0 +1,50 @@
+"""What a model's config asks of a dataset, and the batches it gets."""
+
+import dataclasses
+
+import pytest
+
+from mrcnn_keras.config import MaskRCNNConfig
+from mrcnn_keras.data import ShapesDataset, StickFiguresDataset
+from mrcnn_keras.training.feed import check_dataset, training_feed, validation_feed
+
+_PEOPLE = StickFiguresDataset(4, size=(64, 64))
+
+
+def _config(**fields):
+    defaults = {"num_classes": 1, "num_keypoints": 13, "image_min_side": 64, "image_max_side": 64}
+    return dataclasses.replace(MaskRCNNConfig(), **{**defaults, **fields})
+
+
+def test_a_model_with_keypoints_gets_them():
+    check_dataset(_PEOPLE, _config())
+    for feed in (training_feed(_PEOPLE, _config(), 2, 1, 0), validation_feed(_PEOPLE, _config(), 2, 1)):
+        assert feed.element_spec["gt_keypoints"].shape.as_list() == [None, None, 13, 3]
+        assert next(iter(feed))["gt_keypoints"].numpy().any()
+
+
+@pytest.mark.parametrize("mask_head", ["none", "conv4"])
+def test_masks_and_keypoints_are_left_out_where_the_model_has_none(mask_head):
+    fields = {"mask_head": mask_head} if mask_head == "none" else {}
+    feed = validation_feed(_PEOPLE, _config(num_keypoints=0, **fields), 2, 1)
+    assert "gt_keypoints" not in feed.element_spec and ("gt_masks" in feed.element_spec) == (mask_head != "none")
+    feed = validation_feed(_PEOPLE, _config(**fields), 2, 1)
+    assert "gt_keypoints" in feed.element_spec and ("gt_masks" in feed.element_spec) == (mask_head != "none")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fields", "message"),
+    [
+        (_PEOPLE, {"num_keypoints": 17}, r"dataset has 13 keypoints \(head, .*\) and the model 17; .*num_keypoints=13"),
+        (ShapesDataset(4), {"num_classes": 3}, "the model has 13 keypoints and the dataset none.*num_keypoints=0"),
+        (_PEOPLE, {"num_classes": 3}, "1 classes .* and the model 3"),
+        (StickFiguresDataset(0), {}, "no images"),
+    ],
+)
+def test_a_dataset_that_does_not_fit_the_model_is_an_error(dataset, fields, message):
+    with pytest.raises(ValueError, match=message):
+        check_dataset(dataset, _config(**fields))
+
+
+def test_a_dataset_with_keypoints_trains_a_model_without():
+    check_dataset(_PEOPLE, _config(num_keypoints=0))
