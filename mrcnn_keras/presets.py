@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from .config import MaskRCNNConfig, make_config
+from .config import MaskRCNNConfig, make_config, replaced_by_backbone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ _PERSON = {
     "learning_rate_drops": (2 / 3, 8 / 9),
 }
 _KEYPOINTS = {**_PERSON, "num_keypoints": 17, "rpn_post_nms_topk_train": 1500}
-# Table 9: 130k steps.
+# Table 9, from its second row on: 130k steps.
 _LONGER = {**_KEYPOINTS, "mask_head": "none", "total_steps": 130_000, "learning_rate_drops": (10 / 13, 12 / 13)}
 # ResNeXt trains with one image a GPU (section 3.1); the learning rate follows.
 _RESNEXT = {"batch_size": 8}
@@ -151,7 +151,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "mask_rcnn_resnext101_32x8d_fpn": Preset(
         {"backbone": "resnext101_32x8d", **_RESNEXT},
-        ("2a, 8: ResNeXt-101-FPN", "1: 37.1 mask AP on test-dev", "3: 39.8 box AP on test-dev"),
+        ("2a: ResNeXt-101-FPN", "1: 37.1 mask AP on test-dev", "3: 39.8 box AP on test-dev", "8: original baseline"),
         {"box": 39.6, "mask": 36.7},
         (_D2_MASK + "X_101_32x8d_FPN_3x",),
         parameters=107_427_760,
@@ -182,7 +182,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "keypoint_rcnn_resnet50_fpn": Preset(
         {"backbone": "resnet50", **_KEYPOINTS, "mask_head": "none"},
-        ("5, 6, 9: keypoint-only", "4: 62.7 keypoint AP on test-dev"),
+        ("5, 6: keypoint-only", "9: original baseline", "4: 62.7 keypoint AP on test-dev"),
         {"box": 50.7, "keypoints": 64.2},
         (_D2_KEYPOINTS + "R_50_FPN_3x", _D2_KEYPOINTS + "R_50_FPN_1x", "torchvision/keypointrcnn_resnet50_fpn_coco"),
         parameters=59_133_158,
@@ -195,6 +195,13 @@ PRESETS: dict[str, Preset] = {
         parameters=61_756_135,
         gflops=616.5,
     ),
+    "keypoint_rcnn_resnet50_fpn_130k": Preset(
+        {"backbone": "resnet50", **_LONGER},
+        ("9: updated baseline",),
+        {"keypoints": 65.1},
+        parameters=59_133_158,
+        gflops=565.1,
+    ),
     "keypoint_rcnn_resnet101_fpn": Preset(
         {"backbone": "resnet101", **_LONGER},
         ("9: R-101-FPN",),
@@ -205,7 +212,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "keypoint_rcnn_resnext101_32x8d_fpn": Preset(
         {"backbone": "resnext101_32x8d", **_LONGER, **_RESNEXT},
-        ("9: X-101-FPN",),
+        ("9: X-101-FPN", "9: data distillation: 69.1; test-time augm.: 70.4"),
         {"keypoints": 67.3},
         (_D2_KEYPOINTS + "X_101_32x8d_FPN_3x",),
         parameters=122_217_702,
@@ -220,17 +227,31 @@ PRESETS: dict[str, Preset] = {
         parameters=43_955_712,
         gflops=267.0,
     ),
-    # table 8
+    # table 8; its rows "e2e training" and "ImageNet-5k" are the updated baseline trained otherwise
+    "mask_rcnn_resnext101_32x8d_fpn_180k": Preset(
+        {"backbone": "resnext101_32x8d", **_RESNEXT, "total_steps": 180_000, "learning_rate_drops": (12 / 18, 16 / 18)},
+        ("8: updated baseline", "8: e2e training: 41.7 box, 37.6 mask AP", "8: ImageNet-5k: 42.7 box, 38.6 mask AP"),
+        {"box": 40.5, "mask": 37.0},
+        parameters=107_427_760,
+        gflops=531.4,
+    ),
+    "mask_rcnn_resnext101_32x8d_fpn_260k": Preset(
+        {"backbone": "resnext101_32x8d", **_AUGMENTED},
+        ("8: train-time augm.",),
+        {"box": 43.5, "mask": 39.2},
+        parameters=107_427_760,
+        gflops=531.4,
+    ),
     "mask_rcnn_resnext152_32x8d_fpn": Preset(
         {"backbone": "resnext152_32x8d", **_AUGMENTED},
-        ("8: X-152-FPN",),
+        ("8: deeper, X-152-FPN",),
         {"box": 44.1, "mask": 39.7},
         parameters=140_916_656,
         gflops=702.2,
     ),
     "mask_rcnn_resnext152_32x8d_fpn_nl": Preset(
         {"backbone": "resnext152_32x8d", "non_local_blocks": (0, 0, 1, 0), **_AUGMENTED},
-        ("8: X-152-FPN-NL",),
+        ("8: Non-local, X-152-FPN-NL", "8: test-time augm.: 47.3 box, 41.8 mask AP"),
         {"box": 45.0, "mask": 40.3},
         parameters=143_016_368,
         gflops=712.3,
@@ -307,13 +328,19 @@ def preset_config(name: str, **overrides: Any) -> MaskRCNNConfig:
 
     Args:
         name: a key of `PRESETS`.
-        **overrides: config fields that replace the preset's. With another `num_classes` or `num_keypoints` the names
-            that the preset has for them are left out.
+        **overrides: config fields that replace the preset's. What the preset says goes with its own value only: its
+            class names with its `num_classes`, its scale jitter with its `image_min_side`, the widths of a narrow
+            network with its kind of backbone.
 
     Raises:
         ValueError: no such preset or field.
     """
     fields = dict(find_preset(name).fields)
-    if "num_classes" in overrides and overrides["num_classes"] != fields.get("num_classes"):
+    if overrides.get("num_classes", fields.get("num_classes")) != fields.get("num_classes"):
         fields.pop("class_names", None)
+    if "image_min_side" in overrides:
+        fields.pop("train_min_sides", None)
+    if "backbone" in overrides:
+        for field in replaced_by_backbone(fields.get("backbone", "resnet50"), overrides["backbone"]):
+            fields.pop(field, None)
     return make_config({**fields, **overrides})

@@ -60,7 +60,21 @@ TINY: dict[str, Any] = {
     "warmup_steps": 100,
     "gradient_clip_norm": 5.0,
 }
-_ONE_LEVEL = {"anchor_sizes": (24, 40, 64, 96), "box_head_dim": 256}
+_ONE_LEVEL = {
+    "anchor_sizes": (24, 40, 64, 96),
+    "stem_channels": 16,
+    "res2_channels": 32,
+    "width_per_group": 16,
+    "batch_size": 4,
+    "roi_batch_size": 32,
+    "roi_positive_fraction": 0.5,
+    "rpn_pre_nms_topk_train": 400,
+    "rpn_pre_nms_topk_test": 200,
+    "rpn_post_nms_topk_train": 200,
+    "rpn_post_nms_topk_test": 60,
+}
+# The same for the larger objects of `_LARGE`.
+_ROI_LAYERS = {**_ONE_LEVEL, "image_min_side": 192, "image_max_side": 192, "anchor_sizes": (40, 64, 96, 128)}
 
 
 def _mask(ap: float, ap50: float, ap75: float) -> dict[str, float]:
@@ -133,8 +147,8 @@ TABLES: dict[str, Table] = {
     "2c": Table(
         "RoI layers at stride 16",
         "mask_rcnn_resnet50_c4",
-        (_NARROW_C4, _ONE_LEVEL),
-        _THIN,
+        (_NARROW_C4, _ROI_LAYERS),
+        _LARGE,
         700,
         (
             Row("RoIPool, max", _mask(26.9, 48.8, 26.4), {"roi_op": "pool"}),
@@ -147,8 +161,8 @@ TABLES: dict[str, Table] = {
     "2d": Table(
         "RoI layers at stride 32",
         "mask_rcnn_resnet50_c5",
-        ("mask_rcnn_narrow_c5", _ONE_LEVEL),
-        _THIN,
+        ("mask_rcnn_narrow_c5", _ROI_LAYERS),
+        _LARGE,
         700,
         (
             Row("RoIPool", {**_mask(23.6, 46.5, 21.6), **_box(28.2, 52.7, 26.9)}, {"roi_op": "pool"}),

@@ -232,7 +232,24 @@ def report(table: Table, rows: list[Row], found: list[tuple[dict, dict]], scale:
         cells = [_cell([100 * one[column] for one in measured if column in one], row.paper.get(column))
                  for column in table.columns]  # fmt: skip
         lines.append(f"| {row.name} | {len(measured)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_gains(table, rows, found)]) + "\n"
+
+
+def _gains(table: Table, rows: list[Row], found: list[tuple[dict, dict]]) -> list[str]:
+    """Lines that compare the last row with each other, seed by seed: all rows of a seed see the same scenes."""
+    of = {(job["row"], job["seed"]): _flat(metrics) for job, metrics in found}
+    last, lines = rows[-1], []
+    for row in rows[:-1]:
+        seeds = sorted(seed for name, seed in of if name == row.name and (last.name, seed) in of)
+        cells = []
+        for column in table.columns:
+            pairs = [(of[last.name, seed].get(column), of[row.name, seed].get(column)) for seed in seeds]
+            paper = [one.paper.get(column) for one in (last, row)]
+            gains = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
+            cells.append(_cell(gains, None if None in paper else round(paper[0] - paper[1], 1)))
+        lines.append(f"| {last.name} - {row.name} | {len(seeds)} | " + " | ".join(cells) + " |")
+    heading = ["| gain | seeds | " + " | ".join(table.columns) + " |", "|---|---|" + "---|" * len(table.columns)]
+    return ["Gains, seed by seed (the paper's)", "", *heading, *lines] if lines else []
 
 
 def _number(table: Table) -> str:

@@ -95,7 +95,7 @@ def test_keypoints_are_learnt_beside_masks_or_alone(mask_head):
         found.keypoints[..., :2] <= found.boxes[:, None, 2:] + 1
     )
     assert inside.all() and (found.keypoints[..., 2] > 0).all()
-    with pytest.raises(ValueError, match="carry no keypoints yet"):
+    with pytest.raises(ValueError, match="the model has 2 keypoints and the dataset none"):
         model.fit(shapes, verbose=0)
 
 

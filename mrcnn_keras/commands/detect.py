@@ -91,12 +91,8 @@ def detect_files(model: Any, files: dict[pathlib.Path, pathlib.Path], out: pathl
         found.save_plot(target, pixels, score_threshold=min_score)
         print(f"{path}: {found[found.scores >= min_score]!r} -> {target}")
     out.mkdir(parents=True, exist_ok=True)
-    names = enumerate(model.config.names, start=1)
-    described = {}
-    if model.config.keypoint_names:
-        limbs = [[a + 1, b + 1] for a, b in model.config.keypoint_skeleton]
-        described = {"keypoints": model.config.keypoint_names, "skeleton": limbs}
-    categories = [{"id": number, "name": name, **described} for number, name in names]
+    keypoints = _keypoints(model.config)
+    categories = [{"id": i, "name": name, **keypoints} for i, name in enumerate(model.config.names, start=1)]
     for number, result in enumerate(results, start=1):
         result["id"] = number
     written = out / "detections.json"
@@ -105,6 +101,16 @@ def detect_files(model: Any, files: dict[pathlib.Path, pathlib.Path], out: pathl
     if failures:
         print(f"{len(failures)} of {len(files)} images failed", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _keypoints(config: Any) -> dict[str, list]:
+    """What a category of a COCO file says of its keypoints; nothing where they have no names."""
+    from mrcnn_keras.data import KeypointSet
+
+    if not config.keypoint_names:
+        return {}
+    points = KeypointSet(config.keypoint_names, skeleton=config.keypoint_skeleton, sigmas=config.keypoint_sigmas)
+    return points.as_category()
 
 
 def _detect(model: Any, path: pathlib.Path) -> tuple[Any, Any]:

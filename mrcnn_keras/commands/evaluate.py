@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=options.positive, default=1, metavar="N", help="images at a time (1)")
     parser.add_argument("--max-images", type=options.positive, metavar="N", help="the first N images only")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the metrics as JSON, too")
+    options.add_classes(parser)
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out, list them, exit with 1")
     options.add_settings(parser)
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from mrcnn_keras.data import CocoDataset
     from mrcnn_keras.evaluation import evaluate_coco, format_table
 
-    dataset = CocoDataset(args.images, args.annotations, skip_broken=args.skip_broken)
+    dataset = CocoDataset(args.images, args.annotations, skip_broken=args.skip_broken, classes=args.classes)
     model = load_model(args.model, options.settings(args))
     metrics = evaluate_coco(
         model, dataset, batch_size=args.batch_size, max_images=args.max_images, verbose=sys.stdout.isatty()

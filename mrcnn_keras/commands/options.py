@@ -36,6 +36,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_classes(parser: argparse.ArgumentParser) -> None:
+    """Add `--classes NAME...`, the argument of `CocoDataset`."""
+    parser.add_argument(
+        "--classes", nargs="+", metavar="NAME", help="only these categories of the annotations, in this order"
+    )
+
+
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """The config fields given with `--set`; of a field given twice, the last value."""
     return dict(args.settings)

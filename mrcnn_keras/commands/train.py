@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation-annotations", type=options.file, metavar="FILE", help="their annotations")
     parser.add_argument("--weights", type=options.weights, metavar="W", help=options.WEIGHTS_HELP)
     parser.add_argument("--resume", action="store_true", help="go on from last.keras in --out")
+    options.add_classes(parser)
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out and list them")
     options.add_settings(parser)
 
@@ -41,10 +42,11 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from mrcnn_keras.data import CocoDataset
 
-    dataset = CocoDataset(args.images, args.annotations, skip_broken=args.skip_broken)
+    reading = {"skip_broken": args.skip_broken, "classes": args.classes}
+    dataset = CocoDataset(args.images, args.annotations, **reading)
     validation = None
     if args.validation_images:
-        validation = CocoDataset(args.validation_images, args.validation_annotations, skip_broken=args.skip_broken)
+        validation = CocoDataset(args.validation_images, args.validation_annotations, **reading)
     config = new_config(args.preset, options.settings(args), dataset)
     if config.num_keypoints:
         dataset = _with_keypoints(dataset, args)
@@ -122,13 +124,14 @@ def _check(args: argparse.Namespace) -> None:
 
 def _model(args: argparse.Namespace, config: Any, steps: int) -> Any:
     from mrcnn_keras.model import MaskRCNN
-    from mrcnn_keras.weights.loading import SHAPING
+    from mrcnn_keras.weights.checkpoint_config import same_architecture
 
     if args.resume:
         model = MaskRCNN.load(args.out / "last.keras")
         # With --weights the checkpoint's conventions, such as its pixel statistics, are in the model's config.
-        given = {*options.settings(args), "class_names", *SHAPING}
-        if any(getattr(model.config, name) != getattr(config, name) for name in given):
+        given = {*options.settings(args), "class_names"}
+        changed = any(getattr(model.config, name) != getattr(config, name) for name in given)
+        if changed or not same_architecture(model.config, config):
             raise options.UsageError(f"--resume: {args.out / 'last.keras'} was made with other settings")
         return model
     from_data = ["num_classes", "class_names"]

@@ -39,3 +39,10 @@ BACKBONES = {
     "resnext101_64x4d": Backbone(_101, 64, 4),
     "resnext152_32x8d": Backbone(_152, 32, 8),
 }
+
+
+def replaced_by_backbone(old: str | None, new: str) -> tuple[str, ...]:
+    """Fields that a change of the backbone replaces; widths stay where it has the same kind of block."""
+    kinds = [one and (one.basic, one.num_groups, one.width_per_group) for one in map(BACKBONES.get, (old, new))]
+    widths = ("res2_channels", "num_groups", "width_per_group")
+    return ("backbone_blocks", *(() if kinds[0] == kinds[1] else widths))

@@ -130,7 +130,11 @@ def _check_keypoints(config: Any) -> None:
     if any(not sigma > 0 for sigma in config.keypoint_sigmas):
         raise ValueError(f"keypoint_sigmas={config.keypoint_sigmas}: expected numbers above 0")
     for limb in config.keypoint_skeleton:
-        if len(limb) != 2 or not all(isinstance(end, int) and 0 <= end < count for end in limb):
+        if (
+            not isinstance(limb, tuple)
+            or len(limb) != 2
+            or not all(isinstance(end, int) and 0 <= end < count for end in limb)
+        ):
             raise ValueError(f"keypoint_skeleton has {limb!r}: expected two keypoints of 0..{count - 1}")
 
 

@@ -41,6 +41,12 @@ class KeypointSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def as_category(self) -> dict[str, list]:
+        """The fields of a category in a COCO file that say what its keypoints are."""
+        limbs = [[a + 1, b + 1] for a, b in self.skeleton]
+        described = {"keypoints": list(self.names), "skeleton": limbs}
+        return described | ({"sigmas": list(self.sigmas)} if self.sigmas else {})
+
 
 def infer_flip(names: Sequence[str]) -> tuple[int, ...]:
     """Which keypoint each one becomes in a mirrored image, by the words left and right (or l and r) in the names.

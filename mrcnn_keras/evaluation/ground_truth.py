@@ -63,7 +63,7 @@ class GroundTruth:
 
     def finish(self):
         names = zip(self.category_ids, self.dataset.class_names)
-        extra = {} if self.dataset.keypoints is None else _described(self.dataset.keypoints)
+        extra = {} if self.dataset.keypoints is None else self.dataset.keypoints.as_category()
         categories = [{"id": i, "name": name, **extra} for i, name in names]
         return make_coco(self.images, categories, self.annotations)
 
@@ -85,10 +85,3 @@ def _as_coco(points: np.ndarray) -> dict:
     # COCO counts pixels from 0 at their centre, we from 0 at the image's border.
     moved = np.where(labelled[:, None], points - np.array([0.5, 0.5, 0], np.float32), 0)
     return {"keypoints": moved.ravel().tolist(), "num_keypoints": int(labelled.sum())}
-
-
-def _described(keypoints: Any) -> dict:
-    """The fields of a category that say what its keypoints are."""
-    limbs = [[a + 1, b + 1] for a, b in keypoints.skeleton]
-    described = {"keypoints": list(keypoints.names), "skeleton": limbs}
-    return described | ({"sigmas": list(keypoints.sigmas)} if keypoints.sigmas else {})

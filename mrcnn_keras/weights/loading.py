@@ -10,24 +10,16 @@ from typing import Any
 import numpy as np
 
 from mrcnn_keras.config import BACKBONES, MaskRCNNConfig, make_config
-from mrcnn_keras.data.keypoints import COCO_PERSON
 from mrcnn_keras.presets import PRESETS, find_preset
+from mrcnn_keras.weights.checkpoint_config import config_of, known_class_names, same_architecture, settings_for
 from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 from mrcnn_keras.weights.systems.interpret import Interpreted, interpret
-from mrcnn_keras.weights.transfer import ClassMap, match_classes
+from mrcnn_keras.weights.transfer import ClassMap, class_axes, match_classes
 from mrcnn_keras.weights.zoo import lookup
-from mrcnn_keras.weights.zoo.class_names import COCO, COCO_BY_ID, PERSON
 from mrcnn_keras.weights.zoo.download import fetch
 
 # Variables that count, not learn.
 COUNTERS = ("draws",)
-# Config fields that the names and shapes of the weights depend on.
-SHAPING = (
-    "num_classes backbone backbone_blocks features stem_channels res2_channels num_groups width_per_group "
-    "backbone_norm fpn_norm head_norm fc_norm norm_bias fpn_channels anchor_sizes anchor_ratios rpn_channels rpn_convs "
-    "box_head box_head_dim box_head_conv_dim box_pool_size box_class_agnostic mask_head mask_head_dim mask_head_convs "
-    "mask_class_agnostic num_keypoints keypoint_head_dim keypoint_head_convs"
-).split()
 ABSENT = "not in the checkpoint"
 ENDINGS = (".pkl", ".pth", ".pt", ".h5", ".safetensors", ".keras")
 
@@ -65,59 +57,6 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def config_of(
-    source: Interpreted, class_names: tuple[str, ...], settings: Mapping[str, Any], overrides: Mapping[str, Any]
-) -> MaskRCNNConfig:
-    """The config of a checkpoint.
-
-    Args:
-        source: the checkpoint.
-        class_names: of its classes; empty where nobody knows.
-        settings: fields that the publisher states; they win over what was guessed from the file.
-        overrides: fields that the user sets.
-
-    Raises:
-        ValueError: a field that does not exist or a value out of range.
-    """
-    fields = {**source.fields, **settings}
-    if class_names and len(class_names) == fields.get("num_classes"):
-        fields["class_names"] = tuple(class_names)
-    if "class_names" in overrides and "num_classes" not in overrides:
-        overrides = {**overrides, "num_classes": len(overrides["class_names"])}
-    if overrides.get("num_classes", fields.get("num_classes")) != fields.get("num_classes"):
-        fields.pop("class_names", None)
-    if fields.get("num_keypoints") == len(COCO_PERSON) and fields.get("class_names") == PERSON:
-        fields |= {"keypoint_names": COCO_PERSON.names, "keypoint_skeleton": COCO_PERSON.skeleton}
-    if "num_keypoints" in overrides:
-        fields = {name: value for name, value in fields.items() if name not in ("keypoint_names", "keypoint_skeleton")}
-    if "backbone" in overrides:
-        for name in _given_by_the_backbone(fields.get("backbone"), overrides["backbone"]):
-            fields.pop(name, None)
-    if "image_min_side" in overrides:
-        fields.pop("train_min_sides", None)
-    return make_config({**fields, **overrides})
-
-
-def _given_by_the_backbone(old: str | None, new: str) -> tuple[str, ...]:
-    """Fields of a checkpoint that another backbone replaces; widths stay where it has the same kind of block."""
-    kinds = [one and (one.basic, one.num_groups, one.width_per_group) for one in map(BACKBONES.get, (old, new))]
-    widths = ("res2_channels", "num_groups", "width_per_group")
-    return ("backbone_blocks", *(() if kinds[0] == kinds[1] else widths))
-
-
-def known_class_names(source: Interpreted) -> tuple[str, ...]:
-    """Class names that go with a number of classes in a system's public models; empty where there are none."""
-    count = source.fields.get("num_classes")
-    if source.fields.get("num_keypoints") == 17 and count == 1:
-        return PERSON
-    known = {
-        ("detectron2", 80): COCO,
-        ("matterport", 80): COCO,
-        ("torchvision", 90): COCO_BY_ID,
-    }
-    return known.get((source.system, count), ())
-
-
 def load_interpreted(
     model: Any,
     source: Interpreted,
@@ -141,7 +80,9 @@ def load_interpreted(
         CheckpointError: variables without a tensor or of another shape while not `partial`, or left-over tensors.
             No variable has been changed.
     """
-    classes = match_classes(class_map, model.config.names, source_names) if class_map else None
+    classes = None
+    if class_map:
+        classes = match_classes(class_map, model.config.names, source_names, class_axes(model.config))
     source = _with_res5_in_its_place(source, model.config)
     variables = {v.path: v for v in model.variables if not is_counter(v.path)}
     values, fresh = {}, {}
@@ -181,13 +122,13 @@ def _value_for(path: str, variable: Any, value: np.ndarray | None, classes: Clas
     """What a variable takes from the checkpoint, or None and why it takes nothing."""
     if value is None:
         return None, ABSENT
-    if classes is not None:
+    if classes is not None and classes.covers(path):
         rows = classes.new_value(path, variable.numpy(), value)
         if rows is not None:
             return rows, ""
-    if tuple(value.shape) != tuple(variable.shape):
-        return None, f"{value.shape} in the checkpoint, {tuple(variable.shape)} here"
-    return value, ""
+    elif tuple(value.shape) == tuple(variable.shape):
+        return value, ""
+    return None, f"{value.shape} in the checkpoint, {tuple(variable.shape)} here"
 
 
 def _check(source: Interpreted, fresh: Mapping[str, str], unused: tuple[str, ...], partial: bool, strict: bool) -> None:
@@ -255,13 +196,12 @@ def from_pretrained(
         raise ValueError(f"{len(names)} source_class_names for a checkpoint of {count} classes")
     config = config_of(source, names, settings, overrides)
     model = model_class(config)
-    partial = not source.whole or class_map is not None or _differ(config, config_of(source, names, settings, {}))
+    partial = (
+        not source.whole
+        or class_map is not None
+        or not same_architecture(config, config_of(source, names, settings, {}))
+    )
     return _loaded(model, source, names, class_map, partial, strict)
-
-
-def _differ(a: MaskRCNNConfig, b: MaskRCNNConfig) -> bool:
-    """Whether two configs differ in what the shapes of the weights depend on."""
-    return any(getattr(a, name) != getattr(b, name) for name in SHAPING)
 
 
 def _loaded(model: Any, *arguments: Any) -> Any:
@@ -295,14 +235,16 @@ def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: 
         if not twins:
             known = ", ".join(name for name, one in PRESETS.items() if one.twins)
             raise ValueError(f"weights='coco': there is no public model of {preset!r}, only of {known}")
-        return from_pretrained(model_class, twins[0], None, None, True, overrides)
+        training = {name: getattr(config, name) for name in _TRAINING}
+        return from_pretrained(model_class, twins[0], None, None, True, {**training, **overrides})
     if weights == "imagenet":
-        weights = f"torchvision/{config.backbone}"
+        weights = _imagenet(config.backbone)
     source, names, settings = open_checkpoint(weights)
-    taken = _settings_for(config, source, settings)
+    taken = settings_for(config, source, settings)
     model = model_class(make_config({**config.to_dict(), **taken, **overrides}))
     model = _loaded(model, source, names, None, True)
-    strange = [path for path in model.load_report.fresh if path.startswith("backbone/")]
+    own = [path for path in model.load_report.fresh if path.startswith("backbone/")]
+    strange = [path for path in own if "_non_local_" not in path]  # these are always new
     if strange:
         raise CheckpointError(
             f"{source.path}: its {source.fields['backbone']} is not the backbone of {preset!r} with these settings "
@@ -311,14 +253,14 @@ def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: 
     return model
 
 
-def _settings_for(config: MaskRCNNConfig, source: Interpreted, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that a preset has to take over for a checkpoint's weights to mean what they meant."""
-    conventions = {**source.conventions, **settings}
-    if not source.whole:
-        return {**conventions, "norm_bias": source.architecture["norm_bias"]}
-    if source.architecture["features"] == config.features:
-        return conventions
-    return {name: value for name, value in conventions.items() if name in _OF_THE_BACKBONE}
+# What a preset says of training and its twin's checkpoint does not.
+_TRAINING = ("train_min_sides", "total_steps", "learning_rate_drops", "batch_size")
 
 
-_OF_THE_BACKBONE = ("pixel_mean", "pixel_std", "stride_in_1x1", "stem_pool", "norm_epsilon")
+def _imagenet(backbone: str) -> str:
+    """The id of a backbone's ImageNet weights."""
+    known = {model.id for model in lookup.all_models()}
+    if f"torchvision/{backbone}" not in known:
+        having = ", ".join(name for name in BACKBONES if f"torchvision/{name}" in known)
+        raise ValueError(f"weights='imagenet': there are no public ones of {backbone!r}, only of {having}")
+    return f"torchvision/{backbone}"

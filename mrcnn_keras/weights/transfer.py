@@ -3,11 +3,29 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 BY_NAME = "names"
-_KINDS = {"box_head/classifier": "scores", "box_head/regressor": "boxes", "mask_head/predictor": "masks"}
+
+
+def class_axes(config: Any) -> dict[str, tuple[int, int, int]]:
+    """How the last axis of each class-wise layer of a model is made up.
+
+    Args:
+        config: `MaskRCNNConfig`.
+
+    Returns: path of the layer -> (cells, background, numbers): for each cell of the result, for each class and (if 1)
+    the background behind them, so many numbers. Class-agnostic layers are not in it.
+    """
+    axes = {"box_head/classifier": (1, 1, 1)}
+    if not config.box_class_agnostic:
+        axes["box_head/regressor"] = (1, 0, 4)
+    if not config.mask_class_agnostic:
+        cells = (2 * config.mask_pool_size) ** 2 if config.mask_head == "mlp" else 1
+        axes["mask_head/predictor"] = (cells, int(config.mask_loss == "softmax"), 1)
+    return axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,40 +35,49 @@ class ClassMap:
     Attributes:
         pairs: (class of the model, class of the checkpoint).
         names, source_names: all classes of the model and of the checkpoint.
+        axes: of `class_axes`.
     """
 
     pairs: tuple[tuple[str, str], ...]
     names: tuple[str, ...]
     source_names: tuple[str, ...]
+    axes: Mapping[str, tuple[int, int, int]]
+
+    def covers(self, path: str) -> bool:
+        """Whether a variable has an axis of classes."""
+        return path.rsplit("/", 1)[0] in self.axes
 
     def new_value(self, path: str, fresh: np.ndarray, old: np.ndarray) -> np.ndarray | None:
-        """The value of a class-wise variable: fresh, with the rows of the paired classes and the background copied.
+        """The value of a covered variable: fresh, with the rows of the paired classes and the background copied.
 
-        Returns: None where the variable has no class axis, or one that does not fit the classes.
+        Returns: None where its axis does not fit the classes.
         """
-        kind = _KINDS.get(path.rsplit("/", 1)[0])
-        if kind is None:
-            return None
-        width, background = (4, 0) if kind == "boxes" else (1, int(kind == "scores"))
-        expected = [(len(names) + background) * width for names in (self.names, self.source_names)]
+        cells, background, width = self.axes[path.rsplit("/", 1)[0]]
+        expected = [cells * (len(names) + background) * width for names in (self.names, self.source_names)]
         if [fresh.shape[-1], old.shape[-1]] != expected or fresh.shape[:-1] != old.shape[:-1]:
             return None
-        new = np.array(fresh).reshape(*fresh.shape[:-1], -1, width)
-        rows = np.asarray(old).reshape(*old.shape[:-1], -1, width)
+        new = np.array(fresh).reshape(-1, cells, len(self.names) + background, width)
+        rows = np.asarray(old).reshape(-1, cells, len(self.source_names) + background, width)
         for ours, theirs in self.pairs:
-            new[..., self.names.index(ours), :] = rows[..., self.source_names.index(theirs), :]
+            new[:, :, self.names.index(ours)] = rows[:, :, self.source_names.index(theirs)]
         if background:
-            new[..., -1, :] = rows[..., -1, :]
+            new[:, :, -1] = rows[:, :, -1]
         return new.reshape(fresh.shape)
 
 
-def match_classes(class_map: Mapping[str, str] | str, names: Sequence[str], source_names: Sequence[str]) -> ClassMap:
+def match_classes(
+    class_map: Mapping[str, str] | str,
+    names: Sequence[str],
+    source_names: Sequence[str],
+    axes: Mapping[str, tuple[int, int, int]],
+) -> ClassMap:
     """Pair the classes of a model with those of a checkpoint.
 
     Args:
         class_map: class of the model -> class of the checkpoint, or "names" for all that have the same name in both.
         names: classes of the model.
         source_names: classes of the checkpoint.
+        axes: of `class_axes`.
 
     Raises:
         ValueError: a class that one of them does not have, or a checkpoint whose classes have no names.
@@ -69,4 +96,4 @@ def match_classes(class_map: Mapping[str, str] | str, names: Sequence[str], sour
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=3) or list(known)[:5]
                 raise ValueError(f"class_map: {whose} has no class {name!r}; it has {', '.join(near)}, ...")
-    return ClassMap(tuple(class_map.items()), tuple(names), tuple(source_names))
+    return ClassMap(tuple(class_map.items()), tuple(names), tuple(source_names), axes)

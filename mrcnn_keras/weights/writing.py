@@ -35,6 +35,8 @@ def save_checkpoint(model: Any, path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix not in (".pkl", ".pth"):
         raise ValueError(f"{path}: expected a name that ends in .pkl (Detectron2) or .pth (torchvision)")
+    if model.config.mask_head != "none" and model.config.mask_loss == "softmax":
+        raise ValueError("neither Detectron2 nor torchvision has softmax masks; save the model as a .keras file")
     tensors = detectron2_tensors(model) if path.suffix == ".pkl" else torchvision_tensors(model)
     write = _write_pickle if path.suffix == ".pkl" else _write_torch
     partial = path.with_name(f".{path.name}.partial")

@@ -93,7 +93,7 @@ def _box_head(shapes: Shapes, fields: dict[str, Any], learnt_norms: str) -> dict
     }
     convs, fcs = (_count(shapes, rf"box_head/{kind}(\d+)/kernel", first=1) for kind in ("conv", "fc"))
     if fields["features"] == "c4" and not convs + fcs:
-        return found | {"box_head": "res5", "box_pool_size": 14}
+        return found | {"box_head": "res5", "box_pool_size": 14, "res5_stride": 2}
     if not fcs:
         raise CheckpointError("its box head has no fully connected layer")
     found["box_head"] = f"{convs}conv{fcs}fc" if convs else f"{fcs}fc"
