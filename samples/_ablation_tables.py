@@ -50,30 +50,27 @@ class Table:
         return tuple(dict.fromkeys(column for row in self.rows for column in row.paper))
 
 
-# Every training on small scenes: images of 128 pixels, 8 a step.
+# Every training on small scenes.
 TINY: dict[str, Any] = {
     "image_min_side": 128,
     "image_max_side": 128,
     "anchor_sizes": (16, 32, 64, 128, 256),
     "roi_canonical_size": 112.0,
-    "batch_size": 8,
-    "warmup_steps": 100,
-    "gradient_clip_norm": 5.0,
-}
-_ONE_LEVEL = {
-    "anchor_sizes": (24, 40, 64, 96),
-    "stem_channels": 16,
-    "res2_channels": 32,
-    "width_per_group": 16,
     "batch_size": 4,
     "roi_batch_size": 32,
     "roi_positive_fraction": 0.5,
+    "warmup_steps": 100,
+    "gradient_clip_norm": 5.0,
+}
+_HALF_WIDTH = {"stem_channels": 16, "res2_channels": 32, "width_per_group": 16}
+_ONE_LEVEL = {
+    "anchor_sizes": (24, 40, 64, 96),
     "rpn_pre_nms_topk_train": 400,
     "rpn_pre_nms_topk_test": 200,
     "rpn_post_nms_topk_train": 200,
     "rpn_post_nms_topk_test": 60,
 }
-# The same for the larger objects of `_LARGE`.
+# For the larger objects of `_LARGE`.
 _ROI_LAYERS = {**_ONE_LEVEL, "image_min_side": 192, "image_max_side": 192, "anchor_sizes": (40, 64, 96, 128)}
 
 
@@ -103,18 +100,19 @@ _LARGE = (
     },
 )
 _NARROW_C4, _NARROW_FPN = "mask_rcnn_narrow_c4", "mask_rcnn_narrow_fpn"
-_DEEP = {"backbone_blocks": (2, 2, 8, 2)}
+_SHALLOW_C4 = (_NARROW_C4, {**_ONE_LEVEL, **_HALF_WIDTH})
+_DEEP = {**_HALF_WIDTH, "backbone_blocks": (2, 2, 8, 2)}
 _WITH_KEYPOINTS, _WITH_BOTH = "keypoint_rcnn_narrow_fpn", "keypoint_mask_rcnn_narrow_fpn"
 
 TABLES: dict[str, Table] = {
     "2a": Table(
         "backbones",
         "mask_rcnn_resnet50_fpn",
-        (_NARROW_FPN, {}),
+        (_NARROW_FPN, _HALF_WIDTH),
         _THIN,
-        700,
+        900,
         (
-            Row("ResNet-50-C4", _mask(30.3, 51.2, 31.5), {}, "mask_rcnn_resnet50_c4", (_NARROW_C4, _ONE_LEVEL)),
+            Row("ResNet-50-C4", _mask(30.3, 51.2, 31.5), {}, "mask_rcnn_resnet50_c4", _SHALLOW_C4),
             Row(
                 "ResNet-101-C4",
                 _mask(32.7, 54.2, 34.3),
@@ -129,16 +127,16 @@ TABLES: dict[str, Table] = {
                 _mask(36.7, 59.5, 38.9),
                 {},
                 "mask_rcnn_resnext101_32x8d_fpn",
-                (_NARROW_FPN, {**_DEEP, "num_groups": 8, "width_per_group": 8}),
+                (_NARROW_FPN, {**_DEEP, "num_groups": 8, "width_per_group": 4}),
             ),
         ),
     ),
     "2b": Table(
         "multinomial or independent masks",
         "mask_rcnn_resnet50_c4",
-        (_NARROW_C4, _ONE_LEVEL),
+        _SHALLOW_C4,
         _THIN,
-        700,
+        900,
         (
             Row("softmax", _mask(24.8, 44.1, 25.1), {"mask_loss": "softmax"}),
             Row("sigmoid", _mask(30.3, 51.2, 31.5), {"mask_loss": "sigmoid"}),
@@ -147,9 +145,9 @@ TABLES: dict[str, Table] = {
     "2c": Table(
         "RoI layers at stride 16",
         "mask_rcnn_resnet50_c4",
-        (_NARROW_C4, _ROI_LAYERS),
+        (_NARROW_C4, {**_ROI_LAYERS, **_HALF_WIDTH}),
         _LARGE,
-        700,
+        600,
         (
             Row("RoIPool, max", _mask(26.9, 48.8, 26.4), {"roi_op": "pool"}),
             Row("RoIWarp, max", _mask(27.2, 49.2, 27.1), {"roi_op": "warp", "roi_reduce": "max"}),
@@ -161,9 +159,9 @@ TABLES: dict[str, Table] = {
     "2d": Table(
         "RoI layers at stride 32",
         "mask_rcnn_resnet50_c5",
-        ("mask_rcnn_narrow_c5", _ROI_LAYERS),
+        ("mask_rcnn_narrow_c5", {**_ROI_LAYERS, "box_head_dim": 256, "mask_head_dim": 64}),
         _LARGE,
-        700,
+        1000,
         (
             Row("RoIPool", {**_mask(23.6, 46.5, 21.6), **_box(28.2, 52.7, 26.9)}, {"roi_op": "pool"}),
             Row("RoIAlign", {**_mask(30.9, 51.8, 32.1), **_box(34.0, 55.3, 36.4)}, {"roi_op": "align"}),
@@ -174,7 +172,7 @@ TABLES: dict[str, Table] = {
         "mask_rcnn_resnet50_fpn",
         (_NARROW_FPN, {"mask_head_fc_dim": 256}),
         _THIN,
-        700,
+        900,
         (
             Row("MLP, 2 hidden", _mask(31.5, 53.7, 32.8), {"mask_head": "mlp", "mask_head_fcs": 2}),
             Row("MLP, 3 hidden", _mask(31.5, 54.0, 32.6), {"mask_head": "mlp", "mask_head_fcs": 3}),

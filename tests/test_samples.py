@@ -133,6 +133,16 @@ def test_ablation_at_full_scale_takes_coco(sample, tmp_path, capsys, monkeypatch
 
 
 @pytest.mark.slow
+def test_overfit_keypoints(sample, tmp_path, capsys):
+    _, run = sample("overfit_keypoints")
+    write_people(tmp_path / "photos", tmp_path / "people.json")
+    words = ["--images", tmp_path / "photos", "--annotations", tmp_path / "people.json", "--out", tmp_path / "out"]
+    assert run(*words, "--steps", 2, *SETTINGS, "--set", "keypoint_head_dim=8") == 0
+    assert "the 2 training photos" in capsys.readouterr().out
+    assert (tmp_path / "out" / "detections.png").exists() and (tmp_path / "out" / "model.keras").exists()
+
+
+@pytest.mark.slow
 def test_pennfudan(sample, photos, tmp_path, capsys):
     _, run = sample("pennfudan")
     out = tmp_path / "out"
