@@ -14,7 +14,7 @@ from _drawn import Drawn
 from mrcnn_keras import demo
 from mrcnn_keras.data import StickFiguresDataset
 
-STICK_FIGURES = Drawn("stick_figures", StickFiguresDataset, "keypoint_rcnn_narrow_fpn", 1500, demo.SETTINGS)
+STICK_FIGURES = Drawn("stick_figures", StickFiguresDataset, "keypoint_rcnn_narrow_fpn", 2000, demo.SETTINGS)
 
 
 def main(argv=None) -> int:

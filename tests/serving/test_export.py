@@ -54,13 +54,38 @@ def photo(height, width, seed):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """What a tiny model detects, and what its SavedModel answers in a process without this package."""
+    return serve(TINY, tmp_path_factory.mktemp("served"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"roi_op": "pool", "mask_head": "mlp", "mask_head_fc_dim": 8, "mask_loss": "softmax"},
+        {"roi_op": "warp", "roi_reduce": "max", "num_keypoints": 3, "keypoint_head_dim": 8, "keypoint_head_convs": 1},
+    ],
+)
+def test_other_kinds_of_models_are_served_too(fields, tmp_path):
+    found, _, _, answers = serve(TINY.replace(**fields), tmp_path)
+    for i, one in enumerate(found):
+        count = int(answers["bytes/num_detections"][i])
+        assert count == len(one) > 0
+        np.testing.assert_allclose(answers["bytes/detection_scores"][i, :count], one.scores, atol=1e-4)
+        assert answers["bytes/detection_masks"][i, :count].shape == (count, 28, 28)
+        if one.keypoints is not None:
+            scale = np.array(one.size[::-1], np.float32)
+            served = answers["bytes/detection_keypoints"][i, :count]
+            np.testing.assert_allclose(served[..., ::-1] * scale, one.keypoints[..., :2], atol=0.5)
+
+
+def serve(config, folder):
+    """What a model of this config detects, the model, the files, and what its SavedModel answers elsewhere."""
     from mrcnn_keras.model import MaskRCNN
 
-    folder = tmp_path_factory.mktemp("served")
     photo(120, 170, 0).save(folder / "wide.jpg", quality=95)
     photo(200, 90, 1).save(folder / "tall.png")
     files = [str(folder / "wide.jpg"), str(folder / "tall.png")]
-    model = MaskRCNN(TINY)
+    model = MaskRCNN(config)
     assert export_saved_model(model, folder / "exported" / "1") == folder / "exported" / "1"
     command = [sys.executable, "-c", CLIENT, str(folder / "exported" / "1"), str(folder / "answers.npz"), *files]
     subprocess.run(command, check=True, cwd=folder)
