@@ -28,11 +28,7 @@ def main(description: str, commands: dict[str, Command], argv: Sequence[str] | N
         add_arguments(command)
         command.add_argument("--traceback", action="store_true", help="show where an error arose")
         command.set_defaults(run=run)
-    try:
-        args = parser.parse_args(argv)
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    return run_command(args, f"{parser.prog} {args.command}")
+    return _run(parser, argv)
 
 
 def main_of_one(
@@ -46,11 +42,15 @@ def main_of_one(
     add_arguments(parser)
     parser.add_argument("--traceback", action="store_true", help="show where an error arose")
     parser.set_defaults(run=run)
+    return _run(parser, argv)
+
+
+def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     try:
         args = parser.parse_args(argv)
     except SystemExit as exit:
         return int(exit.code or 0)
-    return run_command(args, parser.prog)
+    return run_command(args, " ".join([parser.prog, *([args.command] if "command" in args else [])]))
 
 
 def limited_schedule(steps: int, minutes: float, rate: float, warmup_steps: int, drops: Sequence[float]):
