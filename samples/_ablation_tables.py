@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from mrcnn_keras import demo
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -51,17 +53,7 @@ class Table:
 
 
 # Every training on small scenes.
-TINY: dict[str, Any] = {
-    "image_min_side": 128,
-    "image_max_side": 128,
-    "anchor_sizes": (16, 32, 64, 128, 256),
-    "roi_canonical_size": 112.0,
-    "batch_size": 4,
-    "roi_batch_size": 32,
-    "roi_positive_fraction": 0.5,
-    "warmup_steps": 100,
-    "gradient_clip_norm": 5.0,
-}
+TINY: dict[str, Any] = {**demo.SETTINGS, "batch_size": 4, "roi_batch_size": 32, "roi_positive_fraction": 0.5}
 _HALF_WIDTH = {"stem_channels": 16, "res2_channels": 32, "width_per_group": 16}
 _ONE_LEVEL = {
     "anchor_sizes": (24, 40, 64, 96),

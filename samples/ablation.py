@@ -1,6 +1,6 @@
 """The paper's ablations: train the rows of one table and print them beside the paper's numbers.
 
-python samples/ablation.py --table 2c                       on small drawn scenes, in at most 40 minutes on 2 cores
+python samples/ablation.py --table 2c                       on small drawn scenes
 python samples/ablation.py --table 2c --seeds 3 --out runs/2c
 python samples/ablation.py --table 2c --scale full --dataset coco    as in the paper: COCO 2017, 8 GPUs, days
 
