@@ -1,6 +1,12 @@
 """The parts of L = L_cls + L_box + L_mask and of the RPN's loss (section 3), as pure functions."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
+
+# How a sum becomes a mean, from the sum and the number of its terms, () float32 both. Replicas that share a batch put
+# the mean of their numbers in its place.
+Divide = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def smooth_l1(errors: tf.Tensor, beta: float) -> tf.Tensor:
@@ -31,22 +37,30 @@ def masked_sum(values: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.where(valid, values, 0.0))
 
 
-def classification_loss(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+def classification_loss(logits: tf.Tensor, targets: tf.Tensor, divide: Divide = tf.math.divide_no_nan) -> tf.Tensor:
     """Softmax cross-entropy, the mean over the RoIs that count.
 
     Args:
         logits: (R, K + 1) float32, the background last.
         targets: (R,) int32 in 0..K; -1 for rows that count for nothing.
+        divide: makes the mean.
 
     Returns:
         () float32, 0 where no row counts.
     """
     valid = targets >= 0
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets, 0), logits)
-    return tf.math.divide_no_nan(masked_sum(losses, valid), tf.reduce_sum(tf.cast(valid, tf.float32)))
+    return divide(masked_sum(losses, valid), _count(valid))
 
 
-def box_loss(deltas: tf.Tensor, targets: tf.Tensor, class_targets: tf.Tensor, num_classes: int, beta: float):
+def box_loss(
+    deltas: tf.Tensor,
+    targets: tf.Tensor,
+    class_targets: tf.Tensor,
+    num_classes: int,
+    beta: float,
+    divide: Divide = tf.math.divide_no_nan,
+) -> tf.Tensor:
     """Smooth L1 of the objects' boxes, over the number of all RoIs that count (Fast R-CNN).
 
     Args:
@@ -55,6 +69,7 @@ def box_loss(deltas: tf.Tensor, targets: tf.Tensor, class_targets: tf.Tensor, nu
         class_targets: (R,) int32 in 0..K, K the background; -1 for rows that count for nothing.
         num_classes: K.
         beta: of `smooth_l1`.
+        divide: makes the mean.
 
     Returns:
         () float32.
@@ -66,8 +81,7 @@ def box_loss(deltas: tf.Tensor, targets: tf.Tensor, class_targets: tf.Tensor, nu
     # One-hot rather than gather: the gradient adds up in the same order every time.
     weights = tf.one_hot(chosen, tf.shape(per_class)[1], dtype=deltas.dtype)
     own = tf.reduce_sum(per_class * weights[:, :, None], axis=1)
-    count = tf.reduce_sum(tf.cast(class_targets >= 0, tf.float32))
-    return tf.math.divide_no_nan(masked_sum(smooth_l1(own - targets, beta), is_object), count)
+    return divide(masked_sum(smooth_l1(own - targets, beta), is_object), _count(class_targets >= 0))
 
 
 def mask_targets(
@@ -107,37 +121,46 @@ def _overlap(start, end, crop_start, crop_end, size, side):
     return tf.nn.relu(shared) / step[:, None, None]
 
 
-def mask_loss(logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+def mask_loss(
+    logits: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor, divide: Divide = tf.math.divide_no_nan
+) -> tf.Tensor:
     """Average binary cross-entropy over the pixels of the RoIs that are objects.
 
     Args:
         logits: (R, M, M) float32, of each RoI's ground-truth class only.
         targets: (R, M, M) float32 of 0 and 1.
         valid: (R,) bool.
+        divide: makes the mean.
 
     Returns:
         () float32, 0 where no RoI is an object.
     """
-    return _mean_over_objects(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits), valid)
+    return _mean_over_objects(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits), valid, divide)
 
 
-def competing_mask_loss(log_probs: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+def competing_mask_loss(
+    log_probs: tf.Tensor, targets: tf.Tensor, valid: tf.Tensor, divide: Divide = tf.math.divide_no_nan
+) -> tf.Tensor:
     """Average cross-entropy of masks whose classes compete for each pixel (table 2b, "softmax").
 
     Args:
         log_probs: (R, M, M, 2) float32, of each RoI's ground-truth class and of the background.
         targets: (R, M, M) float32 of 0 and 1.
         valid: (R,) bool.
+        divide: makes the mean.
 
     Returns:
         () float32, 0 where no RoI is an object.
     """
-    return _mean_over_objects(-tf.where(targets > 0, log_probs[..., 0], log_probs[..., 1]), valid)
+    return _mean_over_objects(-tf.where(targets > 0, log_probs[..., 0], log_probs[..., 1]), valid, divide)
 
 
-def _mean_over_objects(losses, valid):
-    per_roi = tf.reduce_mean(losses, axis=[1, 2])
-    return tf.math.divide_no_nan(masked_sum(per_roi, valid), tf.reduce_sum(tf.cast(valid, tf.float32)))
+def _mean_over_objects(losses, valid, divide):
+    return divide(masked_sum(tf.reduce_mean(losses, axis=[1, 2]), valid), _count(valid))
+
+
+def _count(valid):
+    return tf.reduce_sum(tf.cast(valid, tf.float32))
 
 
 def keypoint_targets(gt_keypoints: tf.Tensor, rois: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -160,13 +183,16 @@ def keypoint_targets(gt_keypoints: tf.Tensor, rois: tf.Tensor, size: int) -> tup
     return tf.where(valid, place[..., 1] * size + place[..., 0], 0), valid
 
 
-def keypoint_loss(logits: tf.Tensor, cell: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+def keypoint_loss(
+    logits: tf.Tensor, cell: tf.Tensor, valid: tf.Tensor, divide: Divide = tf.math.divide_no_nan
+) -> tf.Tensor:
     """Cross-entropy over the cells of each map, averaged over the visible keypoints of all RoIs.
 
     Args:
         logits: (R, M, M, J) float32.
         cell: (R, J) int32 of `keypoint_targets`.
         valid: (R, J) bool.
+        divide: makes the mean.
 
     Returns:
         () float32, 0 where no keypoint is visible.
@@ -174,4 +200,4 @@ def keypoint_loss(logits: tf.Tensor, cell: tf.Tensor, valid: tf.Tensor) -> tf.Te
     count = logits.shape[3]
     maps = tf.reshape(tf.transpose(logits, [0, 3, 1, 2]), [-1, count, logits.shape[1] * logits.shape[2]])
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(cell, maps)
-    return tf.math.divide_no_nan(masked_sum(losses, valid), tf.reduce_sum(tf.cast(valid, tf.float32)))
+    return divide(masked_sum(losses, valid), _count(valid))

@@ -1,29 +1,22 @@
 """MaskRCNN: a keras.Model that trains with `fit` and answers with `detect`."""
 
 import os
-import sys
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from .config import MaskRCNNConfig, make_config
-from .data.dataset import Dataset
-from .data.tfdata import users_error
 from .inference.detections import Detections
 from .inference.postprocess import to_detections
 from .inference.preprocess import prepare_images
 from .network import build_graphs
 from .presets import preset_config
-from .training.feed import check_dataset, training_feed, validation_feed, with_names
-from .training.finite import assert_finite, explain
-from .training.optimizer import SGD
-from .training.progress import TrainingProgress
-from .training.schedules import paper_schedule
+from .training.trainer import Trainer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class MaskRCNN(keras.Model):
+class MaskRCNN(Trainer):
     """Mask R-CNN (He et al., ICCV 2017).
 
     The model itself is the inference graph (see `network.build_graphs` for its inputs and outputs); a training graph
@@ -45,7 +38,6 @@ class MaskRCNN(keras.Model):
         self.config = config
         self.training_graph = keras.Model(graphs.training_inputs, graphs.losses, name="training")
         self.loss_trackers = {key: keras.metrics.Mean(name=key) for key in ("loss", *graphs.losses)}
-        self._default_schedule = False
         self._detect_function = None
         self.load_report = None
 
@@ -103,157 +95,6 @@ class MaskRCNN(keras.Model):
         from .weights.loading import from_pretrained
 
         return from_pretrained(cls, path_or_id, class_map, source_class_names, strict, overrides)
-
-    # ---- training ----
-
-    def compile(
-        self,
-        optimizer: Any = None,
-        *,
-        learning_rate: Any = None,
-        total_steps: int | None = None,
-        jit_compile: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """Choose the optimizer.
-
-        Args:
-            optimizer: any Keras optimizer. None: the paper's SGD (momentum 0.9, weight decay 1e-4 but not on norms
-                and biases) and schedule (linear warm-up, 0.02 for 16 images a step scaled to the batch, dropped at
-                three quarters of the run).
-            learning_rate: with `optimizer=None`, a number or schedule to use in place of the paper's schedule.
-            total_steps: length of the run that the paper's schedule spans; None: what the first `fit` asks for, and
-                until then `config.total_steps`.
-            jit_compile: XLA; off, since the number of objects changes the shapes from step to step.
-            **kwargs: as `keras.Model.compile`; there is no `loss`, the training graph holds the losses.
-        """
-        c = self.config
-        self._default_schedule = optimizer is None and learning_rate is None and total_steps is None
-        if optimizer is None:
-            if learning_rate is None:
-                learning_rate = self._paper_schedule(c.batch_size, total_steps or c.total_steps)
-            clip = c.gradient_clip_norm or None
-            optimizer = SGD(learning_rate, c.momentum, c.weight_decay, global_clipnorm=clip)
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-
-    def _paper_schedule(self, images_per_step: int, total_steps: int):
-        c = self.config
-        rate, drops = c.base_learning_rate, c.learning_rate_drops
-        return paper_schedule(images_per_step, total_steps, rate, c.warmup_steps, drops)
-
-    def get_compile_config(self) -> dict[str, Any] | None:
-        if not self.compiled:
-            return None
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
-        self.optimizer.build(self.trainable_variables)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        return list(self.loss_trackers.values())
-
-    def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        inputs, image_index = _split(data)
-        variables = self.trainable_variables
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        with tf.GradientTape() as tape:
-            losses = self.training_graph(inputs, training=True)
-            total = tf.add_n(list(losses.values()))
-            scaled = self.optimizer.scale_loss(total / replicas)
-        gradients = tape.gradient(scaled, variables)
-        with tf.control_dependencies([assert_finite(losses, gradients, image_index)]):
-            gradients = [tf.identity(gradient) for gradient in gradients]
-        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
-        self.optimizer.apply(gradients, variables)
-        return {**self._track(total, losses, image_index), "learning_rate": rate}
-
-    def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        inputs, image_index = _split(data)
-        losses = self.training_graph(inputs, training=False)
-        return self._track(tf.add_n(list(losses.values())), losses, image_index)
-
-    def _track(self, total, losses, image_index):
-        images = tf.shape(image_index)[0]
-        for name, value in {"loss": total, **losses}.items():
-            self.loss_trackers[name].update_state(value, sample_weight=images)
-        return {name: tracker.result() for name, tracker in self.loss_trackers.items()}
-
-    def fit(
-        self,
-        train: Any = None,
-        *,
-        validation_data: Any = None,
-        epochs: int = 1,
-        initial_epoch: int = 0,
-        steps_per_epoch: int | None = None,
-        batch_size: int | None = None,
-        workers: int = 2,
-        verbose: str | int = "auto",
-        callbacks: Any = None,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """Train; the losses and the learning rate are shown as training goes.
-
-        A compiled model that was saved and loaded goes on where it stopped: the optimizer's step count says how much
-        of the data has been seen.
-
-        Args:
-            train: an `mrcnn_keras.data.Dataset`, or a `tf.data.Dataset` of the batches `data.training_batches` makes.
-            validation_data: the same, for the validation losses of each epoch.
-            epochs, initial_epoch, steps_per_epoch: as in Keras; a `Dataset` has as many steps as it has full batches.
-            batch_size: images a step for a `Dataset`; None: `config.batch_size`.
-            workers: images prepared at the same time.
-            verbose: as in Keras; "auto" is a bar that fits the terminal, and Keras' own elsewhere.
-            callbacks: Keras callbacks.
-            **kwargs: as `keras.Model.fit`: `validation_freq`, `validation_steps`, ...
-
-        Raises:
-            ValueError: a dataset that does not fit the model, or a broken image or annotation, by name.
-            NonFiniteLossError: the loss became infinite or NaN; it names the images. The weights are as before.
-        """
-        if not self.compiled:
-            self.compile()
-        batch_size = batch_size or self.config.batch_size
-        name_of_image = str
-        if isinstance(train, Dataset):
-            check_dataset(train, self.config)
-            self.config = with_names(self.config, train)
-            name_of_image = train.image_name
-            steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
-            train = training_feed(train, self.config, batch_size, workers, int(self.optimizer.iterations.numpy()))
-        if isinstance(validation_data, Dataset):
-            check_dataset(validation_data, self.config)
-            validation_data = validation_feed(validation_data, self.config, batch_size, workers)
-        self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs)
-        if verbose == "auto" and sys.stdout.isatty() and isinstance(callbacks, (list, tuple, type(None))):
-            verbose, callbacks = 0, [*(callbacks or ()), TrainingProgress()]
-        try:
-            return super().fit(
-                train,
-                validation_data=validation_data,
-                epochs=epochs,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
-                shuffle=False,  # the batches come shuffled
-                verbose=verbose,
-                callbacks=callbacks,
-                **kwargs,
-            )
-        except tf.errors.InvalidArgumentError as error:
-            explained = explain(error.message, name_of_image) or users_error(error.message)
-            if explained is None:
-                raise
-            raise explained from None
-
-    def _prepare_optimizer(self, images_per_step: int, total_steps: int) -> None:
-        if self._default_schedule and total_steps and int(self.optimizer.iterations.numpy()) == 0:
-            self.optimizer._learning_rate = self._paper_schedule(images_per_step, total_steps)
-        if not self.optimizer.built:
-            # Outside the traced step: variables made inside it would have it traced twice.
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
 
     # ---- inference ----
 
@@ -335,11 +176,3 @@ class MaskRCNN(keras.Model):
         from .serving.export import export_saved_model
 
         export_saved_model(self, path, **kwargs)
-
-
-def _split(data: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """The training graph's inputs, and the batch's image indices for messages."""
-    inputs = dict(data)
-    images = inputs["images"]
-    image_index = inputs.pop("image_index", None)
-    return inputs, tf.range(tf.shape(images)[0]) if image_index is None else image_index

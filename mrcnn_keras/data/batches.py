@@ -65,16 +65,23 @@ class BatchMaker:
             "image_index": ("int64", [None]),
         }
 
-    def __call__(self, step: int) -> tuple[np.ndarray, ...]:
+    def __call__(self, step: int, rows: slice = slice(None)) -> tuple[np.ndarray, ...]:
+        """The arrays of batch `step`, or of some rows of it."""
         flips, scales = self.plan.augmentation(int(step))
         indices = self.plan.batch(int(step))
         examples = []
-        for index, flip, scale in zip(indices.tolist(), flips, scales, strict=False):
+        for index, flip, scale in zip(indices.tolist()[rows], flips[rows], scales[rows], strict=False):
             loaded = self._load(index)
             if loaded is not None:
                 min_side = self.min_sides[int(scale * len(self.min_sides))]
                 examples.append(self._example(*loaded, min_side, self.flip and flip < 0.5))
         return self._assemble(examples)
+
+    def blank(self) -> tuple[np.ndarray, ...]:
+        """The arrays of one black image without objects, whose `image_index` is -1."""
+        image = np.zeros((self.min_sides[0], self.min_sides[0], 3), np.uint8)
+        masks, keypoints = np.zeros((0, self.mask_size, self.mask_size)), np.zeros((0, self.num_keypoints, 3))
+        return self._assemble([_Example(-1, image, np.zeros((0, 4)), np.zeros(0), masks, keypoints)])
 
     def _load(self, index: int) -> tuple | None:
         attempts = min(_MAX_REPLACEMENTS, len(self.dataset))

@@ -1,5 +1,6 @@
 """From a dataset to padded training batches, in parallel and in bounded memory (paper, section 3.1)."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +31,8 @@ def training_batches(
     drop_remainder: bool = True,
     prefetch: int = 2,
     skip_broken: bool = False,
+    num_shards: int = 1,
+    shards: Sequence[int] = (0,),
 ):
     """Batches for training: images resized as Detectron2 does, flipped at random, padded, with their objects.
 
@@ -55,6 +58,9 @@ def training_batches(
         prefetch: batches kept ready, >= 0.
         skip_broken: list broken images in `dataset.report()` and go on: with `repeat` the next usable image takes the
             place, else the batch is smaller. Also on where the dataset was made with `skip_broken=True`.
+        num_shards: cut each batch into so many parts of as many images, one for each replica that shares the step.
+        shards: the parts wanted, in 0..num_shards - 1: those of each batch follow each other. A part of a last batch
+            that is not full may have fewer images or, instead of none, one black image of index -1.
 
     Returns:
         tf.data.Dataset of dicts:
@@ -74,15 +80,17 @@ def training_batches(
     min_sides = tuple(min_side) if isinstance(min_side, Sequence) else (int(min_side),)
     _check_arguments(dataset, batch_size, min_sides, max_side, mask_size, seed, start_step, workers)
     _check_keypoints(dataset, num_keypoints)
+    _check_shards(batch_size, num_shards, shards)
     wide = _wide(dataset) if batch_size > 1 else None
     plan = BatchPlan(
         len(dataset), batch_size, wide, seed=seed, shuffle=shuffle, repeat=repeat, drop_remainder=drop_remainder
     )
     skip = skip_broken or dataset.skip_broken
     maker = BatchMaker(dataset, plan, min_sides, max_side, size_divisor, flip, mask_size, num_keypoints, skip)
-    steps = (start_step, _ENDLESS if repeat else len(plan))
-    may_be_empty = skip and not repeat
-    return parallel_batches(maker, maker.fields, steps, workers, prefetch, may_be_empty)
+    parts = (start_step * len(shards), _ENDLESS if repeat else len(plan) * len(shards))
+    may_be_empty = skip and not repeat and num_shards == 1
+    make = functools.partial(_make_part, maker, batch_size // num_shards, tuple(shards))
+    return parallel_batches(make, maker.fields, parts, workers, prefetch * len(shards), may_be_empty)
 
 
 def validation_batches(dataset: Dataset, *, batch_size: int, min_side: int, max_side: int, **options):
@@ -91,6 +99,13 @@ def validation_batches(dataset: Dataset, *, batch_size: int, min_side: int, max_
     return training_batches(
         dataset, batch_size=batch_size, min_side=min_side, max_side=max_side, **{**defaults, **options}
     )
+
+
+def _make_part(maker: BatchMaker, images: int, shards: tuple[int, ...], number: int) -> tuple[np.ndarray, ...]:
+    step, place = divmod(number, len(shards))
+    first = shards[place] * images
+    arrays = maker(step, slice(first, first + images))
+    return arrays if len(arrays[0]) or images == maker.plan.batch_size else maker.blank()
 
 
 def _wide(dataset: Dataset) -> np.ndarray | None:
@@ -109,6 +124,13 @@ def _check_arguments(dataset, batch_size, min_sides, max_side, mask_size, seed, 
     for name, (value, minimum) in least.items():
         if value < minimum:
             raise ValueError(f"{name} must be at least {minimum}, got {value}")
+
+
+def _check_shards(batch_size: int, num_shards: int, shards: Sequence[int]) -> None:
+    if num_shards < 1 or batch_size % num_shards:
+        raise ValueError(f"batch_size={batch_size} images cannot be cut into {num_shards} equal parts")
+    if not len(shards) or not all(0 <= shard < num_shards for shard in shards):
+        raise ValueError(f"shards must be numbers in 0..{num_shards - 1}, at least one, got {list(shards)}")
 
 
 def _check_keypoints(dataset: Dataset, count: int) -> None:

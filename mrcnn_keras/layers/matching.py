@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from .. import boxes as box_ops
+from . import replicas
 
 BACKGROUND, IGNORED, OBJECT = 0, -1, 1
 
@@ -46,6 +47,8 @@ def sample(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Choose boxes at random: at most size * positive_fraction objects, background for the rest.
 
+    What is drawn for an image follows from the seed and its place in the whole batch of all replicas.
+
     Args:
         label: (B, A) int32 of `match`.
         size: boxes an image.
@@ -57,7 +60,7 @@ def sample(
         P = min(A, int(size * positive_fraction)), N = min(A, size); valid entries come first.
     """
     count = tf.shape(label)[1]
-    key = tf.random.stateless_uniform(tf.shape(label), seed)
+    key = _keys(tf.shape(label), seed)
     positive_key = tf.where(label == OBJECT, key, -1.0)
     negative_key = tf.where(label == BACKGROUND, key, -1.0)
     key_p, positive = tf.math.top_k(positive_key, tf.minimum(count, int(size * positive_fraction)))
@@ -66,6 +69,16 @@ def sample(
     num_negative = size - tf.reduce_sum(tf.cast(valid_p, tf.int32), axis=1, keepdims=True)
     valid_n = (key_n >= 0) & (tf.range(tf.shape(key_n)[1])[None] < num_negative)
     return positive, valid_p, negative, valid_n
+
+
+def _keys(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Uniform numbers in [0, 1) of shape (B, A)."""
+    places = replicas.first_image(shape[0]) + tf.range(shape[0])
+
+    def draw(place):
+        return tf.random.stateless_uniform(shape[1:], tf.random.fold_in(seed, place))
+
+    return tf.map_fn(draw, places, fn_output_signature=tf.TensorSpec([None], tf.float32))
 
 
 def draw_counter(layer: keras.layers.Layer) -> keras.Variable:

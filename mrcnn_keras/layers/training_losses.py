@@ -5,7 +5,12 @@ import tensorflow as tf
 
 from .. import boxes as box_ops
 from .. import losses
-from . import matching
+from . import matching, replicas
+
+
+def _divide(training: bool | None) -> losses.Divide:
+    # In validation a replica may have no image to evaluate, and each counts by its images.
+    return replicas.divide if training else tf.math.divide_no_nan
 
 
 def _scalars(count: int) -> tuple[keras.KerasTensor, ...]:
@@ -82,11 +87,12 @@ class BoxLoss(keras.layers.Layer):
         self.smooth_l1_beta = smooth_l1_beta
         self.built = True
 
-    def call(self, class_logits, box_deltas, rois, image_index, class_targets, gt_index, gt_boxes):
+    def call(self, class_logits, box_deltas, rois, image_index, class_targets, gt_index, gt_boxes, training=None):
         matched = tf.gather_nd(gt_boxes, tf.stack([image_index, gt_index], axis=1))
         targets = box_ops.encode(matched, rois, self.delta_weights)
-        class_loss = losses.classification_loss(class_logits, class_targets)
-        box_loss = losses.box_loss(box_deltas, targets, class_targets, self.num_classes, self.smooth_l1_beta)
+        divide = _divide(training)
+        class_loss = losses.classification_loss(class_logits, class_targets, divide)
+        box_loss = losses.box_loss(box_deltas, targets, class_targets, self.num_classes, self.smooth_l1_beta, divide)
         return class_loss, box_loss
 
     def compute_output_spec(self, *args, **kwargs):
@@ -113,12 +119,12 @@ class MaskLoss(keras.layers.Layer):
         self.kind = kind
         self.built = True
 
-    def call(self, logits, rois, image_index, class_targets, gt_index, gt_boxes, gt_masks):
+    def call(self, logits, rois, image_index, class_targets, gt_index, gt_boxes, gt_masks, training=None):
         place = tf.stack([image_index, gt_index], axis=1)
         masks, boxes = tf.gather_nd(gt_masks, place), tf.gather_nd(gt_boxes, place)
         targets = losses.mask_targets(masks, boxes, rois, size=logits.shape[1])
         loss = losses.mask_loss if self.kind == "sigmoid" else losses.competing_mask_loss
-        return loss(logits, targets, class_targets >= 0)
+        return loss(logits, targets, class_targets >= 0, _divide(training))
 
     def compute_output_spec(self, *args, **kwargs):
         return _scalars(1)[0]
@@ -139,10 +145,11 @@ class KeypointLoss(keras.layers.Layer):
         super().__init__(**kwargs)
         self.built = True
 
-    def call(self, logits, rois, image_index, class_targets, gt_index, gt_keypoints):
+    def call(self, logits, rois, image_index, class_targets, gt_index, gt_keypoints, training=None):
         keypoints = tf.gather_nd(gt_keypoints, tf.stack([image_index, gt_index], axis=1))
         cell, visible = losses.keypoint_targets(keypoints, rois, size=logits.shape[1])
-        return losses.keypoint_loss(logits, cell, visible & (class_targets >= 0)[:, None])
+        valid = visible & (class_targets >= 0)[:, None]
+        return losses.keypoint_loss(logits, cell, valid, _divide(training))
 
     def compute_output_spec(self, *args, **kwargs):
         return _scalars(1)[0]

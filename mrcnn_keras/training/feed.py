@@ -50,17 +50,55 @@ def with_names(config: Any, dataset: Dataset) -> Any:
     return config.replace(**{name: value for name, value in found.items() if value and not getattr(config, name)})
 
 
-def training_feed(dataset: Dataset, config: Any, batch_size: int, workers: int, start_step: int) -> tf.data.Dataset:
-    """Endless shuffled batches from step `start_step` on, with the config's sizes, flips and seed."""
+def training_feed(
+    dataset: Dataset, config: Any, batch_size: int, workers: int, start_step: int, strategy: tf.distribute.Strategy
+) -> Any:
+    """Endless shuffled batches from step `start_step` on, with the config's sizes, flips and seed.
+
+    Args:
+        dataset: checked by `check_dataset`.
+        config: `MaskRCNNConfig`.
+        batch_size: images a step, all replicas together.
+        workers: batches prepared at the same time.
+        start_step: >= 0.
+        strategy: each of its replicas gets as many images of every batch, whatever the number of replicas the same
+            batches.
+
+    Returns: a tf.data.Dataset, or a distributed one where there is more than one replica.
+
+    Raises:
+        ValueError: the images of a batch cannot be shared out equally.
+    """
     sides = config.train_min_sides or config.image_min_side
     options = {"min_side": sides, "flip": config.flip, "seed": config.seed, "start_step": start_step}
-    return _batches(dataset, config, batch_size, workers, **options)
+    return _shared_out(dataset, config, batch_size, workers, strategy, options)
 
 
-def validation_feed(dataset: Dataset, config: Any, batch_size: int, workers: int) -> tf.data.Dataset:
-    """Every image once, in order and as it is."""
+def validation_feed(
+    dataset: Dataset, config: Any, batch_size: int, workers: int, strategy: tf.distribute.Strategy
+) -> Any:
+    """Every image once, in order and as it is; arguments, result and errors as of `training_feed`."""
     options = {"flip": False, "shuffle": False, "repeat": False, "drop_remainder": False}
-    return _batches(dataset, config, batch_size, workers, min_side=config.image_min_side, **options)
+    return _shared_out(dataset, config, batch_size, workers, strategy, {"min_side": config.image_min_side, **options})
+
+
+def _shared_out(dataset, config, batch_size, workers, strategy, options) -> Any:
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise ValueError(
+            f"batch_size={batch_size} images cannot be shared equally by {replicas} replicas; "
+            f"take a multiple of {replicas}"
+        )
+    if replicas == 1:
+        return _batches(dataset, config, batch_size, workers, **options)
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        shards = range(first, first + local)
+        return _batches(dataset, config, batch_size, workers, num_shards=replicas, shards=shards, **options)
+
+    return strategy.distribute_datasets_from_function(of_worker)
 
 
 def _batches(dataset: Dataset, config: Any, batch_size: int, workers: int, **options: Any) -> tf.data.Dataset:

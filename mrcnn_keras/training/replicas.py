@@ -1,0 +1,42 @@
+"""Steps on several replicas, of one machine or of many."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def over_replicas(means: dict[str, tf.Tensor], count: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """The means over all replicas of what each has a mean of, and the number of terms.
+
+    Args:
+        means: () float32 each, of one replica.
+        count: () float32, terms of this replica, may be 0.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return means, count
+    sums = [tf.math.multiply_no_nan(value, count) for value in means.values()]
+    *sums, count = context.all_reduce(tf.distribute.ReduceOp.SUM, [*sums, count])
+    return {name: tf.math.divide_no_nan(value, count) for name, value in zip(means, sums, strict=True)}, count
+
+
+def spans_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether replicas of the strategy live in other processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def run_on_workers(strategy: tf.distribute.Strategy, step: Callable[[Any], dict[str, tf.Tensor]]) -> Callable:
+    """A function of a distributed iterator that runs a step on each replica and returns the first one's results.
+
+    Args:
+        strategy: of several processes.
+        step: from a batch to values that are the same on every replica.
+    """
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def run(batch):
+        results = strategy.run(step, args=(batch,))
+        return tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], results)
+
+    return lambda iterator: run(next(iterator))
