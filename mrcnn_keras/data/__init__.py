@@ -1,6 +1,7 @@
 """Datasets and the training pipeline."""
 
 from mrcnn_keras.data.annotations import Annotations, make_annotations
+from mrcnn_keras.data.cityscapes import CityscapesDataset
 from mrcnn_keras.data.coco import CocoDataset
 from mrcnn_keras.data.dataset import Dataset
 from mrcnn_keras.data.images import image_file_size, read_image, resize_image, resized_size
@@ -14,6 +15,7 @@ from mrcnn_keras.data.stick_figures import StickFiguresDataset
 __all__ = [
     "Annotations",
     "COCO_PERSON",
+    "CityscapesDataset",
     "CocoDataset",
     "Dataset",
     "DatasetReport",

@@ -229,6 +229,13 @@ def knows_sizes(dataset: Dataset) -> bool:
     return type(dataset).image_size is not Dataset.image_size
 
 
+def origin(dataset: Dataset, index: int) -> tuple[Dataset, int]:
+    """The dataset behind views such as `subset` makes, and the index of the image there."""
+    while isinstance(dataset, Subset):
+        dataset, index = dataset.parent, int(dataset.indices[index])
+    return dataset, index
+
+
 def check_keypoint_count(given: np.ndarray | None, expected: KeypointSet) -> None:
     """Raises ValueError where the keypoints (N, J, 3) of an image, N > 0, are not those of its dataset."""
     if given is None:

@@ -3,19 +3,16 @@
 import os
 import pathlib
 
-import numpy as np
-
-from mrcnn_keras.data import rle
 from mrcnn_keras.data.annotations import Annotations, make_annotations
-from mrcnn_keras.data.dataset import Dataset
-from mrcnn_keras.data.images import image_file_size, read_image, read_labels
+from mrcnn_keras.data.images import read_labels
+from mrcnn_keras.data.label_images import LabelImageDataset, objects_of
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 # A lossy format would change the instance numbers.
 _MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")
 
 
-class MaskFolderDataset(Dataset):
+class MaskFolderDataset(LabelImageDataset):
     """Photos of one class with a mask image each: pixel value 0 is background, every other value one object.
 
     The mask of `photo.jpg` is `photo.png` or `photo_mask.png` in `mask_dir` (any lossless format). An all-zero mask
@@ -38,66 +35,20 @@ class MaskFolderDataset(Dataset):
         class_name: str = "object",
         skip_broken: bool = False,
     ):
-        self.class_names, self.skip_broken = (class_name,), skip_broken
+        self.class_names = (class_name,)
         images = _files(image_dir, _IMAGE_SUFFIXES, "image_dir")
         masks = _files(mask_dir, _MASK_SUFFIXES, "mask_dir")
         pairs, faults = _match(images, masks)
-        if faults and not skip_broken:
-            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            raise ValueError(f"{faults[0]}{more}; pass skip_broken=True to leave such photos out")
-        self._pairs, self._sizes = [], []
-        for pair in pairs:
-            try:
-                size = image_file_size(pair[0])
-            except ValueError as error:
-                if not skip_broken:
-                    raise
-                faults.append(str(error))
-                continue
-            self._pairs.append(pair)
-            self._sizes.append(size)
-        self._faults.add(None, "files", [("skipped", fault) for fault in faults])
-        if not self._pairs:
-            raise ValueError(f"no photo with a mask in image_dir={str(image_dir)!r}, mask_dir={str(mask_dir)!r}")
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def load_image(self, index: int) -> np.ndarray:
-        """RGB uint8 (H, W, 3)."""
-        return read_image(self._pairs[index][0])
+        nothing = f"no photo with a mask in image_dir={str(image_dir)!r}, mask_dir={str(mask_dir)!r}"
+        super().__init__(pairs, faults, skip_broken, nothing)
 
     def load_annotations(self, index: int) -> Annotations:
         """One object for each value of the mask image but 0; its id is that value."""
-        image_path, mask_path = self._pairs[index]
+        mask_path = self._pairs[index][1]
         labels = read_labels(mask_path)
-        if labels.shape != self._sizes[index]:
-            raise ValueError(
-                f"mask {mask_path} is (height, width) = {labels.shape}, image {image_path} is {self._sizes[index]}"
-            )
-        values, rles = _instances(labels)
+        self._check_size(index, mask_path, labels.shape)
+        values, rles = objects_of(labels)
         return make_annotations(labels.shape, [0] * len(values), rles=rles, ids=values)
-
-    def image_name(self, index: int) -> str:
-        """File name of the photo."""
-        return self._pairs[index][0].name
-
-    def image_size(self, index: int) -> tuple[int, int]:
-        """(height, width) from the file's header."""
-        return self._sizes[index]
-
-
-def _instances(labels: np.ndarray) -> tuple[list[int], list[dict]]:
-    # Only the columns an instance reaches are looked at for its mask.
-    rows, cols = np.nonzero(labels)
-    values, inverse = np.unique(labels[rows, cols], return_inverse=True)
-    first = np.full(len(values), labels.shape[1])
-    last = np.zeros(len(values), np.int64)
-    np.minimum.at(first, inverse, cols)
-    np.maximum.at(last, inverse, cols + 1)
-    ids = values.tolist()
-    spans = zip(ids, first.tolist(), last.tolist(), strict=True)
-    return ids, [rle.encode_label(labels, value, start, stop) for value, start, stop in spans]
 
 
 def _files(folder: str | os.PathLike, suffixes: tuple[str, ...], argument: str) -> list[pathlib.Path]:

@@ -1,10 +1,20 @@
-"""How good a model is: COCO average precision, by itself and during training."""
+"""How good a model is: average precision by COCO's or Cityscapes' program; COCO's also during training."""
 
+from mrcnn_keras.evaluation.cityscapes import evaluate_cityscapes
+from mrcnn_keras.evaluation.cityscapes_results import write_cityscapes_results
 from mrcnn_keras.evaluation.coco import evaluate_coco, evaluate_results
 from mrcnn_keras.evaluation.ground_truth import coco_ground_truth
 from mrcnn_keras.evaluation.table import format_table
 
-__all__ = ["CocoEvaluation", "coco_ground_truth", "evaluate_coco", "evaluate_results", "format_table"]
+__all__ = [
+    "CocoEvaluation",
+    "coco_ground_truth",
+    "evaluate_cityscapes",
+    "evaluate_coco",
+    "evaluate_results",
+    "format_table",
+    "write_cityscapes_results",
+]
 
 
 def __getattr__(name: str):

@@ -1,15 +1,15 @@
 """COCO average precision and recall for boxes, masks and keypoints, computed by pycocotools."""
 
 import contextlib
-import dataclasses
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mrcnn_keras.evaluation.ground_truth import GroundTruth, make_coco
 from mrcnn_keras.evaluation.keypoints import oks_sigmas, sigmas_for, with_keypoints_of
+from mrcnn_keras.evaluation.passes import detect_each
 
 # Where COCOeval keeps what: the order of its `stats`.
 STATISTICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
@@ -50,17 +50,13 @@ def evaluate_coco(
         ValueError: the model's classes are neither as many as the dataset's nor have all their names, its keypoints
             likewise, or there are no sigmas for the keypoints.
     """
-    count = len(dataset) if max_images is None else min(len(dataset), max_images)
     builder, results, answers = GroundTruth(dataset), [], _Answers(model, dataset, keypoint_sigmas)
-    with _progress(range(0, count, batch_size), verbose) as starts:
-        for start in starts:
-            samples = {i: dataset.load(i) for i in range(start, min(start + batch_size, count))}
-            samples = {i: sample for i, sample in samples.items() if sample is not None}  # broken ones are skipped
-            images = [image for image, _ in samples.values()]
-            detected = model.detect(images, batch_size=batch_size, masks="rle") if images else []
-            for (i, (_, annotations)), found in zip(samples.items(), detected, strict=True):
-                builder.add(i, annotations)
-                results += answers.fitted(found).to_coco(dataset.image_id(i), builder.category_ids)
+
+    def add(index: int, annotations: Any, found: Any) -> None:
+        builder.add(index, annotations)
+        results.extend(answers.fitted(found).to_coco(dataset.image_id(index), builder.category_ids))
+
+    detect_each(model, dataset, add, batch_size=batch_size, max_images=max_images, verbose=verbose)
     return evaluate_results(builder.finish(), results, answers.kinds(), answers.sigmas)
 
 
@@ -103,15 +99,14 @@ def evaluate_results(
 
 
 class _Answers:
-    """Brings detections to the dataset's classes and keypoints, and keeps in mind what the model gives."""
+    """Brings detections to the dataset's keypoints, and keeps in mind what the model gives."""
 
     def __init__(self, model: Any, dataset: Any, keypoint_sigmas: Sequence[float] | None):
-        self.dataset, self.keypoints = dataset, dataset.keypoints
+        self.keypoints = dataset.keypoints
         self.model, self.given = model, keypoint_sigmas
         self.masks, self.sigmas = True, None
 
     def fitted(self, found: Any) -> Any:
-        found = _in_classes_of(self.dataset, found)
         self.masks &= found.has_masks
         if found.keypoints is None:
             self.keypoints = None
@@ -164,32 +159,3 @@ def _area(result: dict, kind: str) -> float:
     if kind == "keypoints":
         return np.ptp(result["keypoints"][0::3]) * np.ptp(result["keypoints"][1::3])
     return result["bbox"][2] * result["bbox"][3]
-
-
-@contextlib.contextmanager
-def _progress(steps: Sequence[int], verbose: bool) -> Iterator[Any]:
-    if not verbose:
-        yield steps
-        return
-    from rich import progress as bars
-
-    columns = (bars.TextColumn("evaluating"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TextColumn("batches"),
-               bars.TimeElapsedColumn(), bars.TextColumn("left"), bars.TimeRemainingColumn())  # fmt: skip
-    with bars.Progress(*columns) as progress:
-        yield progress.track(steps)
-
-
-def _in_classes_of(dataset: Any, found: Any) -> Any:
-    """Detections with the dataset's class ids; those of classes that it does not have are left out."""
-    names, own = tuple(dataset.class_names), tuple(found.class_names)
-    if names == own:
-        return found
-    if set(names) <= set(own):
-        ids = np.array([names.index(name) if name in names else -1 for name in own])[found.class_ids]
-        return dataclasses.replace(found[ids >= 0], class_ids=ids[ids >= 0], class_names=names)
-    if len(names) != len(own):
-        raise ValueError(
-            f"the model has {len(own)} classes, but the dataset {len(names)}: "
-            f"{', '.join(names[:5])}...; train or load a model for these classes"
-        )
-    return found
