@@ -8,9 +8,9 @@ import numpy as np
 from mrcnn_keras.data import rle
 from mrcnn_keras.data.annotations import Annotations, make_annotations
 from mrcnn_keras.data.dataset import Dataset
+from mrcnn_keras.data.files import IMAGE_SUFFIXES, checked_folder, files_in
 from mrcnn_keras.data.images import image_file_size, read_image, read_labels
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 # A lossy format would change the instance numbers.
 _MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -39,24 +39,19 @@ class MaskFolderDataset(Dataset):
         skip_broken: bool = False,
     ):
         self.class_names, self.skip_broken = (class_name,), skip_broken
-        images = _files(image_dir, _IMAGE_SUFFIXES, "image_dir")
-        masks = _files(mask_dir, _MASK_SUFFIXES, "mask_dir")
+        images = files_in(checked_folder(image_dir, "image_dir"), IMAGE_SUFFIXES)
+        masks = files_in(checked_folder(mask_dir, "mask_dir"), _MASK_SUFFIXES)
         pairs, faults = _match(images, masks)
-        if faults and not skip_broken:
-            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            raise ValueError(f"{faults[0]}{more}; pass skip_broken=True to leave such photos out")
         self._pairs, self._sizes = [], []
         for pair in pairs:
             try:
                 size = image_file_size(pair[0])
             except ValueError as error:
-                if not skip_broken:
-                    raise
                 faults.append(str(error))
                 continue
             self._pairs.append(pair)
             self._sizes.append(size)
-        self._faults.add(None, "files", [("skipped", fault) for fault in faults])
+        self._faults.settle(faults, skip_broken)
         if not self._pairs:
             raise ValueError(f"no photo with a mask in image_dir={str(image_dir)!r}, mask_dir={str(mask_dir)!r}")
 
@@ -98,13 +93,6 @@ def _instances(labels: np.ndarray) -> tuple[list[int], list[dict]]:
     ids = values.tolist()
     spans = zip(ids, first.tolist(), last.tolist(), strict=True)
     return ids, [rle.encode_label(labels, value, start, stop) for value, start, stop in spans]
-
-
-def _files(folder: str | os.PathLike, suffixes: tuple[str, ...], argument: str) -> list[pathlib.Path]:
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{argument}={str(folder)!r} is not a folder")
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
 
 
 def _match(images: list[pathlib.Path], masks: list[pathlib.Path]) -> tuple[list[tuple], list[str]]:
