@@ -12,6 +12,7 @@ from mrcnn_keras.data import rle
 from mrcnn_keras.data.annotations import Annotations, make_annotations
 from mrcnn_keras.data.coco_index import CocoIndex
 from mrcnn_keras.data.dataset import Dataset
+from mrcnn_keras.data.files import checked_folder
 from mrcnn_keras.data.images import image_file_size, read_image
 from mrcnn_keras.data.keypoints import check_points
 
@@ -48,20 +49,15 @@ class CocoDataset(Dataset):
         skip_broken: bool = False,
         classes: Sequence[str] | None = None,
     ):
-        self.image_dir, self.annotation_file = pathlib.Path(image_dir), pathlib.Path(annotation_file)
+        self.image_dir, self.annotation_file = checked_folder(image_dir, "image_dir"), pathlib.Path(annotation_file)
         self.skip_broken = skip_broken
-        if not self.image_dir.is_dir():
-            raise ValueError(f"image_dir={str(image_dir)!r} is not a folder")
         index = CocoIndex(self.annotation_file)
         self._category_ids, self.class_names = index.classes(classes)
         self._class_of = {category: number for number, category in enumerate(self._category_ids)}
         self.keypoints, faults = index.keypoints(self._category_ids)
         self._keypoint_categories = index.keypoint_categories()
         faults += index.faults(self._class_of) + index.remove_missing_images(self.image_dir)
-        if faults and not skip_broken:
-            more = f" (and {len(faults) - 1} more such faults)" if len(faults) > 1 else ""
-            raise ValueError(f"annotation file {annotation_file}: {faults[0]}{more}; pass skip_broken=True to go on")
-        self._faults.add(None, "index", [("skipped", f"annotation file {annotation_file}: {one}") for one in faults])
+        self._faults.settle([f"annotation file {annotation_file}: {one}" for one in faults], skip_broken)
         self._names, self._ids, self._sizes = index.names, index.image_ids, index.sizes
         self._starts, self._places = index.by_image()
 

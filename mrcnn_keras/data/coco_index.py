@@ -9,11 +9,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from mrcnn_keras.data.class_names import check_wanted, listed
 from mrcnn_keras.data.json_stream import iterate_sections
 from mrcnn_keras.data.keypoints import COCO_PERSON, KeypointSet
-
-# Categories named in a message.
-_LISTED = 20
 
 
 class CocoIndex:
@@ -47,13 +45,12 @@ class CocoIndex:
         named = sorted((one["id"], one["name"]) for one in self._categories)
         if wanted is None:
             return tuple(number for number, _ in named), tuple(name for _, name in named)
-        if isinstance(wanted, str) or not len(wanted) or len(set(wanted)) < len(wanted):
-            raise ValueError(f"classes must be a list of names, no two the same, got {wanted!r}")
+        check_wanted(wanted)
         id_of = {name: number for number, name in reversed(named)}
         for name in wanted:
             if name not in id_of:
-                listed = ", ".join(repr(one) for one in list(id_of)[::-1][:_LISTED]) + ", ..." * (len(id_of) > _LISTED)
-                raise ValueError(f"annotation file {self.path} has no category {name!r}; it has {listed}")
+                there = listed(list(id_of)[::-1])
+                raise ValueError(f"annotation file {self.path} has no category {name!r}; it has {there}")
         return tuple(id_of[name] for name in wanted), tuple(wanted)
 
     def keypoints(self, categories: Collection[int]) -> tuple[KeypointSet | None, list[str]]:

@@ -46,42 +46,46 @@ def read_image(source) -> np.ndarray:
         raise ValueError(f"cannot read image {name}: {_reason(source, error)}") from error
 
 
-def read_labels(path: str | os.PathLike) -> np.ndarray:
+def read_labels(source: str | os.PathLike | bytes) -> np.ndarray:
     """A mask image whose pixel value is the instance: integer (H, W), upright.
+
+    Args:
+        source: path or encoded bytes.
 
     Raises:
         ValueError: not a readable image, or one with colour channels.
     """
     try:
-        with _open(path) as image:
+        with _open(source) as image:
             image.load()
             upright = _upright(image, orientation(image))
             if upright.mode == "1" or upright.mode == "L" or upright.mode == "P" or upright.mode.startswith("I"):
                 return np.asarray(upright).astype(np.int32)
             mode = upright.mode
     except FileNotFoundError:
-        raise ValueError(f"cannot read mask {path}: the file does not exist") from None
+        raise ValueError(f"cannot read mask {_name(source)}: the file does not exist") from None
     except Exception as error:  # as above
-        raise ValueError(f"cannot read mask {path}: {_reason(path, error)}") from error
-    raise ValueError(f"cannot read mask {path}: it has mode {mode}; save it with one channel, the instance number")
+        raise ValueError(f"cannot read mask {_name(source)}: {_reason(source, error)}") from error
+    remedy = "save it with one channel, the instance number"
+    raise ValueError(f"cannot read mask {_name(source)}: it has mode {mode}; {remedy}")
 
 
-def image_file_size(path: str | os.PathLike) -> tuple[int, int]:
-    """(height, width) in pixels of an image file as `read_image` returns it, from the header alone."""
+def image_file_size(source: str | os.PathLike | bytes) -> tuple[int, int]:
+    """(height, width) in pixels of an image file, or its bytes, as `read_image` returns it, from the header alone."""
     from PIL import Image
 
     try:
-        with _open(path) as image:
+        with _open(source) as image:
             # Pillow decodes a whole PNG to look for tags behind the pixels; most files have none there.
-            header_only = image.format == "PNG" and not _png_tags_after_pixels(path)
+            header_only = image.format == "PNG" and not _png_tags_after_pixels(source)
             turn = orientation(image, Image.Image.getexif if header_only else None)
             # Pillow versions differ in whether a TIFF's size is turned already, its tags are not.
             stored = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
             return stored if turn >= 5 else stored[::-1]
     except FileNotFoundError:
-        raise ValueError(f"cannot read image {path}: the file does not exist") from None
+        raise ValueError(f"cannot read image {_name(source)}: the file does not exist") from None
     except Exception as error:  # as above
-        raise ValueError(f"cannot read image {path}: {_reason(path, error)}") from error
+        raise ValueError(f"cannot read image {_name(source)}: {_reason(source, error)}") from error
 
 
 def resized_size(height: int, width: int, min_side: int, max_side: int) -> tuple[int, int]:
@@ -180,8 +184,8 @@ def _reason(source, error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _png_tags_after_pixels(path: str | os.PathLike) -> bool:
-    with open(path, "rb") as file:
+def _png_tags_after_pixels(source: str | os.PathLike | bytes) -> bool:
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         file.seek(8)
         pixels_seen = False
         while len(head := file.read(8)) == 8:

@@ -25,22 +25,17 @@ class LabelImageDataset(Dataset):
 
     def __init__(self, pairs: Sequence[tuple], faults: Sequence[str], skip_broken: bool, nothing: str):
         self.skip_broken = skip_broken
-        if faults and not skip_broken:
-            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-            raise ValueError(f"{faults[0]}{more}; pass skip_broken=True to leave such photos out")
         faults = list(faults)
         self._pairs, self._sizes = [], []
         for pair in pairs:
             try:
                 size = image_file_size(pair[0])
             except ValueError as error:
-                if not skip_broken:
-                    raise
                 faults.append(str(error))
                 continue
             self._pairs.append(pair)
             self._sizes.append(size)
-        self._faults.add(None, "files", [("skipped", fault) for fault in faults])
+        self._faults.settle(faults, skip_broken)
         if not self._pairs:
             raise ValueError(nothing)
 

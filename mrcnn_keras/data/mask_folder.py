@@ -4,10 +4,10 @@ import os
 import pathlib
 
 from mrcnn_keras.data.annotations import Annotations, make_annotations
+from mrcnn_keras.data.files import IMAGE_SUFFIXES, checked_folder, files_in
 from mrcnn_keras.data.images import read_labels
 from mrcnn_keras.data.label_images import LabelImageDataset, objects_of
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 # A lossy format would change the instance numbers.
 _MASK_SUFFIXES = (".png", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -36,8 +36,8 @@ class MaskFolderDataset(LabelImageDataset):
         skip_broken: bool = False,
     ):
         self.class_names = (class_name,)
-        images = _files(image_dir, _IMAGE_SUFFIXES, "image_dir")
-        masks = _files(mask_dir, _MASK_SUFFIXES, "mask_dir")
+        images = files_in(checked_folder(image_dir, "image_dir"), IMAGE_SUFFIXES)
+        masks = files_in(checked_folder(mask_dir, "mask_dir"), _MASK_SUFFIXES)
         pairs, faults = _match(images, masks)
         nothing = f"no photo with a mask in image_dir={str(image_dir)!r}, mask_dir={str(mask_dir)!r}"
         super().__init__(pairs, faults, skip_broken, nothing)
@@ -49,13 +49,6 @@ class MaskFolderDataset(LabelImageDataset):
         self._check_size(index, mask_path, labels.shape)
         values, rles = objects_of(labels)
         return make_annotations(labels.shape, [0] * len(values), rles=rles, ids=values)
-
-
-def _files(folder: str | os.PathLike, suffixes: tuple[str, ...], argument: str) -> list[pathlib.Path]:
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{argument}={str(folder)!r} is not a folder")
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
 
 
 def _match(images: list[pathlib.Path], masks: list[pathlib.Path]) -> tuple[list[tuple], list[str]]:

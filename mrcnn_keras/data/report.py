@@ -55,6 +55,16 @@ class FaultLog:
             room = MAX_MESSAGES - len(self._messages)
             self._messages += [(index, kind, message) for kind, message in notes[:room]]
 
+    def settle(self, faults: list[str], skip_broken: bool) -> None:
+        """Lists what a dataset found out while it was made as skipped; a ValueError of the first unless `skip_broken`.
+
+        Call it once for a dataset.
+        """
+        if faults and not skip_broken:
+            more = f" (and {len(faults) - 1} more such faults)" if len(faults) > 1 else ""
+            raise ValueError(f"{faults[0]}{more}; pass skip_broken=True to go on without")
+        self.add(None, "files", [("skipped", fault) for fault in faults])
+
     def report(self, indices: Collection[int] | None = None) -> DatasetReport:
         """The faults of these images (default: all) and of the dataset as a whole."""
         with self._lock:

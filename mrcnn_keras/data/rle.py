@@ -20,9 +20,29 @@ def encode_label(labels: np.ndarray, value: int, first: int, last: int) -> dict:
     """
     height, width = labels.shape
     inside = (labels[:, first:last] == value).ravel(order="F")
-    changes = np.flatnonzero(np.diff(inside, prepend=False)) + first * height
-    counts = np.diff(changes, prepend=0, append=height * width)
-    return _compress(counts, height, width)
+    return _from_changes(np.flatnonzero(np.diff(inside, prepend=False, append=False)) + first * height, height, width)
+
+
+def from_spans(first: np.ndarray, last: np.ndarray, height: int) -> dict:
+    """Compressed RLE of a mask that covers one stretch of each column: rows `first` to `last - 1`.
+
+    Args:
+        first: (W,) whole numbers, 0..height.
+        last: (W,) whole numbers, 0..height; a column with `last <= first` has no pixel.
+        height: height of the image in pixels.
+    """
+    column_starts = np.arange(len(first))[:, None] * height
+    edges = np.stack([first, last], axis=1).astype(np.int64) + column_starts
+    # Where one stretch ends as the next begins, nothing changes.
+    edges, times = np.unique(edges[last > first], return_counts=True)
+    return _from_changes(edges[times == 1], height, len(first))
+
+
+def union(rles: list[dict]) -> dict:
+    """Compressed RLE of the pixels in any of the masks, which have one size."""
+    from pycocotools import mask as coco_mask
+
+    return rles[0] if len(rles) == 1 else coco_mask.merge(rles)
 
 
 def from_segmentation(segmentation: list | dict, height: int, width: int) -> dict:
@@ -145,6 +165,12 @@ def _checked_rle(rle: dict, height: int, width: int) -> dict:
     if runs.dtype.kind not in "iu" or runs.ndim != 1 or runs.min() < 0 or runs.sum() != height * width:
         raise ValueError(f"RLE counts are not non-negative integers that fill the {width}x{height} image")
     return _compress(runs, height, width)
+
+
+def _from_changes(changes: np.ndarray, height: int, width: int) -> dict:
+    # Pixels, column by column, where background turns into object and back; behind the last one there is nothing.
+    changes = changes[changes < height * width]
+    return _compress(np.diff(changes, prepend=0, append=height * width), height, width)
 
 
 def _compress(counts: np.ndarray, height: int, width: int) -> dict:

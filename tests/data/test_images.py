@@ -108,6 +108,18 @@ def test_bytes_pil_images_and_arrays_are_images_too():
     assert read_image(photo[:, :, 0]).shape == read_image(photo[:, :, :1]).shape == (12, 20, 3)
 
 
+def test_sizes_and_labels_can_be_read_from_bytes():
+    encoded, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    labels = np.arange(240, dtype=np.uint8).reshape(12, 20)
+    Image.fromarray(_turned(labels[..., None], 6)[..., 0]).save(encoded, "PNG", exif=exif)
+    assert image_file_size(encoded.getvalue()) == (12, 20)
+    np.testing.assert_array_equal(read_labels(encoded.getvalue()), labels)
+    for read in (image_file_size, read_labels):
+        with pytest.raises(ValueError, match="given as bytes: not in an image format"):
+            read(b"no image")
+
+
 @pytest.mark.parametrize("bad", [np.zeros((4, 5, 3), np.float32), np.zeros((4, 5, 2), np.uint8), np.zeros(5, np.uint8)])
 def test_arrays_that_are_no_images_say_what_was_expected(bad):
     with pytest.raises(ValueError, match="uint8|shape"):

@@ -50,11 +50,28 @@ def test_compressed_string_and_uncompressed_counts_are_the_same_mask():
 def test_label_images_give_the_same_mask_as_whole_masks():
     labels = np.zeros((20, 30), np.int32)
     labels[2:9, 0:7] = 4
+    labels[15:20, 10:13] = 5  # ends in the last row, so that its last run ends where the next column begins
     labels[:, 25:30] = 9
-    for value in (4, 9):
+    for value in (4, 5, 9):
         cols = np.flatnonzero((labels == value).any(axis=0))
         found = rle.encode_label(labels, value, cols[0], cols[-1] + 1)
         np.testing.assert_array_equal(_decode(found), labels == value)
+
+
+def test_spans_of_columns_give_the_same_mask_as_whole_masks():
+    first, last = np.array([3, 0, 0, 7, 9, 0, 2]), np.array([9, 9, 4, 5, 9, 0, 9])
+    mask = np.zeros((9, 7), bool)
+    for column in range(7):
+        mask[first[column] : last[column], column] = True
+    found = rle.from_spans(first, last, 9)
+    np.testing.assert_array_equal(_decode(found), mask)
+    np.testing.assert_array_equal(rle.boxes([found]), [[0, 0, 7, 9]])
+
+
+def test_a_union_covers_what_any_of_its_masks_covers():
+    masks = [_blob(seed=1), _blob(seed=2), np.zeros((23, 31), bool)]
+    np.testing.assert_array_equal(_decode(rle.union([rle.encode(mask) for mask in masks])), masks[0] | masks[1])
+    np.testing.assert_array_equal(_decode(rle.union([rle.encode(masks[0])])), masks[0])
 
 
 def test_polygons_in_several_parts_are_united():
