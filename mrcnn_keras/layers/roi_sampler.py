@@ -37,12 +37,12 @@ class RoISampler(keras.layers.Layer):
         self.draws = matching.draw_counter(self)
         self.built = True
 
-    def call(self, proposals, gt_boxes, gt_class_ids):
+    def call(self, proposals, gt_boxes, gt_class_ids, training=None):
         candidates = tf.concat([proposals, gt_boxes], axis=1)
         threshold = (self.iou_threshold, self.iou_threshold)
         gt_index, label = matching.match(candidates, gt_boxes, gt_class_ids >= 0, threshold)
         label = tf.where(box_ops.area(candidates) > 0, label, matching.IGNORED)
-        seed = matching.next_seed(self.seed, self.draws)
+        seed = matching.next_seed(self.seed, self.draws, training)
         chosen = matching.sample(label, self.batch_size, self.positive_fraction, seed)
         index, valid = self._merge(*chosen)
         classes = tf.gather(gt_class_ids, tf.gather(gt_index, index, batch_dims=1), batch_dims=1)

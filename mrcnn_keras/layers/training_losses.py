@@ -45,10 +45,10 @@ class RPNLoss(keras.layers.Layer):
         self.draws = matching.draw_counter(self)
         self.built = True
 
-    def call(self, logits, deltas, anchors, gt_boxes, gt_class_ids):
+    def call(self, logits, deltas, anchors, gt_boxes, gt_class_ids, training=None):
         logits, deltas, anchors = tf.concat(logits, 1), tf.concat(deltas, 1), tf.concat(anchors, 0)
         gt_index, label = matching.match(anchors, gt_boxes, gt_class_ids >= 0, self.iou_thresholds, True)
-        seed = matching.next_seed(self.seed, self.draws)
+        seed = matching.next_seed(self.seed, self.draws, training)
         positive, valid_p, negative, valid_n = matching.sample(label, self.batch_size, self.positive_fraction, seed)
         count = tf.cast(tf.shape(logits)[0] * self.batch_size, tf.float32)
         logits_p, logits_n = (tf.gather(logits, index, batch_dims=1) for index in (positive, negative))

@@ -149,6 +149,8 @@ class Trainer(keras.Model):
             train = training_feed(train, self.config, batch_size, workers, start, strategy)
         if isinstance(validation_data, Dataset):
             check_dataset(validation_data, self.config)
+            if strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
+                kwargs.setdefault("validation_steps", -(-len(validation_data) // batch_size))
             validation_data = validation_feed(validation_data, self.config, batch_size, workers, strategy)
         self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs)
         if verbose == "auto" and sys.stdout.isatty() and isinstance(callbacks, (list, tuple, type(None))):
