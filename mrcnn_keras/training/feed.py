@@ -51,7 +51,12 @@ def with_names(config: Any, dataset: Dataset) -> Any:
 
 
 def training_feed(
-    dataset: Dataset, config: Any, batch_size: int, workers: int, start_step: int, strategy: tf.distribute.Strategy
+    dataset: Dataset,
+    config: Any,
+    batch_size: int,
+    workers: int,
+    start_step: int,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Any:
     """Endless shuffled batches from step `start_step` on, with the config's sizes, flips and seed.
 
@@ -61,8 +66,8 @@ def training_feed(
         batch_size: images a step, all replicas together.
         workers: batches prepared at the same time.
         start_step: >= 0.
-        strategy: each of its replicas gets as many images of every batch, whatever the number of replicas the same
-            batches.
+        strategy: each of its replicas gets as many images of every batch; the batches do not depend on it. None: one
+            replica.
 
     Returns: a tf.data.Dataset, or a distributed one where there is more than one replica.
 
@@ -75,7 +80,7 @@ def training_feed(
 
 
 def validation_feed(
-    dataset: Dataset, config: Any, batch_size: int, workers: int, strategy: tf.distribute.Strategy
+    dataset: Dataset, config: Any, batch_size: int, workers: int, strategy: tf.distribute.Strategy | None = None
 ) -> Any:
     """Every image once, in order and as it is; arguments, result and errors as of `training_feed`."""
     options = {"flip": False, "shuffle": False, "repeat": False, "drop_remainder": False}
@@ -83,7 +88,7 @@ def validation_feed(
 
 
 def _shared_out(dataset, config, batch_size, workers, strategy, options) -> Any:
-    replicas = strategy.num_replicas_in_sync
+    replicas = 1 if strategy is None else strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ValueError(
             f"batch_size={batch_size} images cannot be shared equally by {replicas} replicas; "
