@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from .float32 import Float32Layer
+
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class Anchors(keras.layers.Layer):
+class Anchors(Float32Layer):
     """Anchor boxes of every cell of every level.
 
     Args:

@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from .. import boxes as box_ops
 from . import matching
+from .float32 import Float32Layer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class DetectionLayer(keras.layers.Layer):
+class DetectionLayer(Float32Layer):
     """Decodes, clips and scores the boxes of every class, suppresses overlaps class by class, keeps the best.
 
     Args:
@@ -96,7 +97,7 @@ class DetectionLayer(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class FlattenBoxes(keras.layers.Layer):
+class FlattenBoxes(Float32Layer):
     """Boxes of a batch as one list with the image each belongs to.
 
     Inputs: (B, N, 4). Returns: (B * N, 4) float32 and (B * N,) int32.
@@ -115,7 +116,7 @@ class FlattenBoxes(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class FoundRows(keras.layers.Layer):
+class FoundRows(Float32Layer):
     """The detections that exist, as one list: the mask branch runs on these only.
 
     Args:
@@ -146,7 +147,7 @@ class FoundRows(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class MaskProbabilities(keras.layers.Layer):
+class MaskProbabilities(Float32Layer):
     """Masks of the found rows as probabilities in their places among all detections.
 
     Args:

@@ -3,11 +3,13 @@
 import keras
 import tensorflow as tf
 
+from .float32 import Float32Layer
+
 CUBIC = -0.75  # the kernel's free parameter; `tf.image.resize` has -0.5 and another rule at the border
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class KeypointDecoder(keras.layers.Layer):
+class KeypointDecoder(Float32Layer):
     """Upsamples each heat-map to its box with bicubic interpolation and takes the place of the largest value.
 
     Args:

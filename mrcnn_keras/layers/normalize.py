@@ -17,7 +17,8 @@ class NormalizeImages(keras.layers.Layer):
     """
 
     def __init__(self, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), zero_padding=True, **kwargs):
-        super().__init__(**kwargs)
+        # Sizes of images would lose their last digits in the compute dtype.
+        super().__init__(autocast=False, **kwargs)
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.zero_padding = zero_padding

@@ -4,12 +4,13 @@ import keras
 import tensorflow as tf
 
 from .. import boxes as box_ops
+from .float32 import Float32Layer
 
 LOWEST = float("-inf")
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class ProposalLayer(keras.layers.Layer):
+class ProposalLayer(Float32Layer):
     """Takes the best anchors of each level, decodes and clips them, and suppresses overlaps level by level.
 
     Args:

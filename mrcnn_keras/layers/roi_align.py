@@ -5,12 +5,13 @@ import tensorflow as tf
 
 from .. import boxes as box_ops
 from .. import ops
+from .float32 import Float32Layer
 
 OPERATORS = ("align", "warp", "pool", "crop_and_resize")
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class RoIAlignLayer(keras.layers.Layer):
+class RoIAlignLayer(Float32Layer):
     """Cuts a fixed-size feature map out of the level that fits each RoI's size.
 
     Args:

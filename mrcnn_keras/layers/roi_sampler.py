@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from .. import boxes as box_ops
 from . import matching
+from .float32 import Float32Layer
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class RoISampler(keras.layers.Layer):
+class RoISampler(Float32Layer):
     """Labels the proposals and ground-truth boxes of each image and samples RoIs from them (section 3.1).
 
     Args:
@@ -71,7 +72,7 @@ class RoISampler(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class PositiveRois(keras.layers.Layer):
+class PositiveRois(Float32Layer):
     """The RoIs that are objects: the mask branch is trained on these only (section 3).
 
     Args:

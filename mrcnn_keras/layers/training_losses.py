@@ -6,6 +6,7 @@ import tensorflow as tf
 from .. import boxes as box_ops
 from .. import losses
 from . import matching, replicas
+from .float32 import Float32Layer
 
 
 def _divide(training: bool | None) -> losses.Divide:
@@ -18,7 +19,7 @@ def _scalars(count: int) -> tuple[keras.KerasTensor, ...]:
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class RPNLoss(keras.layers.Layer):
+class RPNLoss(Float32Layer):
     """Objectness and box losses of the RPN over a random sample of anchors (Faster R-CNN, section 3.1.2).
 
     Args:
@@ -68,7 +69,7 @@ class RPNLoss(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class BoxLoss(keras.layers.Layer):
+class BoxLoss(Float32Layer):
     """L_cls and L_box of the sampled RoIs (section 3).
 
     Args:
@@ -104,7 +105,7 @@ class BoxLoss(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class MaskLoss(keras.layers.Layer):
+class MaskLoss(Float32Layer):
     """L_mask of the RoIs that are objects (section 3).
 
     Args:
@@ -134,7 +135,7 @@ class MaskLoss(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class KeypointLoss(keras.layers.Layer):
+class KeypointLoss(Float32Layer):
     """Loss of the keypoint branch over the RoIs that are objects (section 5).
 
     Inputs: logits (R, M, M, J), the first four results of `PositiveRois`, and gt_keypoints (B, G, J, 3) float32 x, y in

@@ -3,9 +3,11 @@
 import keras
 import tensorflow as tf
 
+from .float32 import Float32Layer
+
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class ImageWindows(keras.layers.Layer):
+class ImageWindows(Float32Layer):
     """The windows that proposals and detections are clipped to.
 
     Args:
@@ -44,7 +46,7 @@ class ImageWindows(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class InclusiveBoxes(keras.layers.Layer):
+class InclusiveBoxes(Float32Layer):
     """Boxes whose right and bottom edges are the last pixels inside, from boxes with continuous edges.
 
     Inputs and returns: (..., 4) xyxy; padding rows of zeros stay empty.
@@ -62,7 +64,7 @@ class InclusiveBoxes(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
-class ContinuousBoxes(keras.layers.Layer):
+class ContinuousBoxes(Float32Layer):
     """Undoes `InclusiveBoxes` for detections.
 
     Inputs: boxes (B, D, 4) xyxy and class_ids (B, D), -1 for padding. Returns: (B, D, 4); padding stays zero.

@@ -31,11 +31,12 @@ def assert_finite(losses: dict[str, tf.Tensor], gradients: list[tf.Tensor], imag
 
     Args:
         losses: () float32 each.
-        gradients: any shapes.
+        gradients: any shapes; may be none.
         image_index: (B,) integer, named in the error.
     """
     finite = tf.reduce_all([tf.math.is_finite(value) for value in losses.values()])
-    finite &= tf.math.is_finite(tf.linalg.global_norm(gradients))
+    if gradients:
+        finite &= tf.math.is_finite(tf.linalg.global_norm(gradients))
     data = [MARK, image_index]
     for name, value in losses.items():
         data += [name, value]
