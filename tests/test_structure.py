@@ -91,6 +91,7 @@ LIGHT = [
     "mrcnn_keras.inference",
     "mrcnn_keras.evaluation",
     "mrcnn_keras.serving",
+    "mrcnn_keras.training",
     "mrcnn_keras.weights.loading",
     "mrcnn_keras.weights.writing",
     "mrcnn_keras.weights.zoo.lookup",

@@ -1,0 +1,20 @@
+"""Training: on one device, several, or several machines."""
+
+import importlib
+
+_HOMES = {
+    "SGD": "optimizer",
+    "TrainingProgress": "progress",
+    "WarmupSteps": "schedules",
+    "is_chief": "cluster",
+    "make_strategy": "cluster",
+    "paper_schedule": "schedules",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    # Imported on first use: TensorFlow takes seconds.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
