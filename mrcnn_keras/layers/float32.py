@@ -3,6 +3,7 @@
 import keras
 
 
+@keras.saving.register_keras_serializable("mrcnn_keras")
 class Float32Layer(keras.layers.Layer):
     """The base of layers on boxes, scores and losses: they compute in float32 under any dtype policy.
 
