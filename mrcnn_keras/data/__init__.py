@@ -10,6 +10,7 @@ from mrcnn_keras.data.pipeline import training_batches, validation_batches
 from mrcnn_keras.data.report import DatasetReport
 from mrcnn_keras.data.shapes import ShapesDataset
 from mrcnn_keras.data.stick_figures import StickFiguresDataset
+from mrcnn_keras.data.validation import Finding, ValidationReport, validate_coco
 
 __all__ = [
     "Annotations",
@@ -17,15 +18,18 @@ __all__ = [
     "CocoDataset",
     "Dataset",
     "DatasetReport",
+    "Finding",
     "KeypointSet",
     "MaskFolderDataset",
     "ShapesDataset",
     "StickFiguresDataset",
+    "ValidationReport",
     "image_file_size",
     "make_annotations",
     "read_image",
     "resize_image",
     "resized_size",
     "training_batches",
+    "validate_coco",
     "validation_batches",
 ]
