@@ -88,7 +88,7 @@ def trained(coco, tmp_path_factory):
 def test_help_names_every_command_without_tensorflow():
     status, printed, tensorflow = in_a_process("--help")
     assert status == 0 and not tensorflow
-    for name in "demo train evaluate detect export presets doctor".split():
+    for name in "demo train evaluate detect validate export presets doctor".split():
         assert name in printed
 
 

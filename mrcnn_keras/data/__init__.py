@@ -13,6 +13,7 @@ from mrcnn_keras.data.pipeline import training_batches, validation_batches
 from mrcnn_keras.data.report import DatasetReport
 from mrcnn_keras.data.shapes import ShapesDataset
 from mrcnn_keras.data.stick_figures import StickFiguresDataset
+from mrcnn_keras.data.validation import Finding, ValidationReport, validate_coco
 from mrcnn_keras.data.via import ViaDataset
 
 __all__ = [
@@ -22,11 +23,13 @@ __all__ = [
     "CocoDataset",
     "Dataset",
     "DatasetReport",
+    "Finding",
     "KeypointSet",
     "LabelMeDataset",
     "MaskFolderDataset",
     "ShapesDataset",
     "StickFiguresDataset",
+    "ValidationReport",
     "ViaDataset",
     "from_matterport",
     "image_file_size",
@@ -35,5 +38,6 @@ __all__ = [
     "resize_image",
     "resized_size",
     "training_batches",
+    "validate_coco",
     "validation_batches",
 ]

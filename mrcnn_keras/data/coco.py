@@ -1,6 +1,5 @@
 """Datasets in the COCO format: a folder of images and one JSON file."""
 
-import json
 import math
 import os
 import pathlib
@@ -14,6 +13,7 @@ from mrcnn_keras.data.coco_index import CocoIndex
 from mrcnn_keras.data.dataset import Dataset
 from mrcnn_keras.data.files import checked_folder
 from mrcnn_keras.data.images import image_file_size, read_image
+from mrcnn_keras.data.json_stream import read_elements
 from mrcnn_keras.data.keypoints import check_points
 
 
@@ -118,21 +118,10 @@ class CocoDataset(Dataset):
         if self.keypoints is None:
             return None
         given = annotation.get("keypoints") if annotation["category_id"] in self._keypoint_categories else None
-        return _keypoints(given, len(self.keypoints))
+        return checked_points(given, len(self.keypoints))
 
     def _read(self, index: int) -> list[dict]:
-        places = self._places[self._starts[index] : self._starts[index + 1]]
-        if not len(places):
-            return []
-        with open(self.annotation_file, "rb") as file:
-            pieces = []
-            for offset, length in places.tolist():
-                file.seek(offset)
-                pieces.append(file.read(length))
-        try:
-            return [json.loads(piece.decode("utf-8")) for piece in pieces]
-        except ValueError:
-            raise ValueError(f"annotation file {self.annotation_file} changed since it was opened") from None
+        return read_elements(self.annotation_file, self._places[self._starts[index] : self._starts[index + 1]])
 
 
 _RECORD_FIELDS = ("class_ids", "boxes", "is_crowd", "ids", "areas")
@@ -150,7 +139,7 @@ def _record(annotation: dict, size: tuple[int, int], class_of: dict[int, int], m
     if bbox is None:
         box = rle.boxes([mask])[0]
     else:
-        x, y, width, height = _numbers(bbox, 4)
+        x, y, width, height = checked_bbox(bbox)
         box = np.array([x, y, x + width, y + height], np.float32)
     area = annotation.get("area")
     if not isinstance(area, (int, float)):
@@ -165,8 +154,19 @@ def _record(annotation: dict, size: tuple[int, int], class_of: dict[int, int], m
     }
 
 
-def _keypoints(values: list | None, count: int) -> np.ndarray:
-    """(J, 3) x, y, visibility in continuous coordinates; COCO counts from the centre of the first pixel."""
+def checked_points(values: list | None, count: int) -> np.ndarray:
+    """The keypoints of a COCO annotation in continuous coordinates; COCO counts from the centre of the first pixel.
+
+    Args:
+        values: `[x1, y1, v1, ...]`; None or empty: none is labelled.
+        count: J, how many its category has.
+
+    Returns:
+        (J, 3) x, y in pixels, visibility.
+
+    Raises:
+        ValueError: not 3 J numbers, a visibility other than 0, 1, 2, or a labelled keypoint that is not finite.
+    """
     if not values:
         return np.zeros((count, 3))
     if not isinstance(values, list) or not all(isinstance(value, (int, float)) for value in values):
@@ -185,8 +185,9 @@ def _labelled(annotation: dict) -> int:
     return sum(isinstance(value, (int, float)) and value > 0 for value in values)
 
 
-def _numbers(values: Sequence, count: int) -> list[float]:
-    ok = isinstance(values, list) and len(values) == count
-    if not ok or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in values):
-        raise ValueError(f"bbox must be {count} numbers [x, y, width, height], got {values!r}")
-    return values
+def checked_bbox(bbox: Sequence) -> list[float]:
+    """The `bbox` of a COCO annotation, [x, y, width, height]; ValueError where it is not four finite numbers."""
+    ok = isinstance(bbox, list) and len(bbox) == 4
+    if not ok or not all(isinstance(value, (int, float)) and math.isfinite(value) for value in bbox):
+        raise ValueError(f"bbox must be 4 numbers [x, y, width, height], got {bbox!r}")
+    return bbox

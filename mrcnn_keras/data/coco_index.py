@@ -62,13 +62,10 @@ class CocoIndex:
         names = {tuple(map(str, one["keypoints"])) for one in having}
         if len(names) != 1:
             return None, []
-        (names,) = names
         try:
-            limbs = tuple((int(a) - 1, int(b) - 1) for a, b in having[0]["skeleton"] or ())
-            sigmas = having[0]["sigmas"] or (COCO_PERSON.sigmas if names == COCO_PERSON.names else ())
-            return KeypointSet(names, skeleton=limbs, sigmas=tuple(sigmas)), []
-        except (TypeError, ValueError) as error:
-            return None, [f"category {having[0]['name']!r} has unusable keypoints (indices from 1 on): {error}"]
+            return keypoint_set(having[0]), []
+        except ValueError as error:
+            return None, [str(error)]
 
     def keypoint_categories(self) -> frozenset[int]:
         """Ids of the categories that have keypoints."""
@@ -109,11 +106,7 @@ class CocoIndex:
 
     def by_image(self) -> tuple[np.ndarray, np.ndarray]:
         """Places of the annotations sorted by image, and where each image's begin."""
-        row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        rows = np.array([row_of.get(owner, -1) for owner in self._owners], np.int64)
-        order = np.argsort(rows, kind="stable")[np.count_nonzero(rows < 0) :]
-        starts = np.searchsorted(rows[order], np.arange(len(self.image_ids) + 1))
-        return starts, self._places.reshape(-1, 2)[order]
+        return group_by_image(self._owners, self.image_ids, self._places)
 
     def _add_image(self, image: dict, offset: int, length: int) -> None:
         self.image_ids.append(image["id"])
@@ -129,3 +122,37 @@ class CocoIndex:
         self._owners.append(annotation["image_id"])
         self._labels.append((annotation.get("id", "without id"), annotation["category_id"]))
         self._places.extend((offset, length))
+
+
+def keypoint_set(category: dict) -> KeypointSet:
+    """What a category of a COCO file says of its keypoints, of which it lists some.
+
+    Raises:
+        ValueError: its names, skeleton and sigmas do not fit each other.
+    """
+    try:
+        names = tuple(map(str, category["keypoints"]))
+        limbs = tuple((int(a) - 1, int(b) - 1) for a, b in category.get("skeleton") or ())
+        sigmas = category.get("sigmas") or (COCO_PERSON.sigmas if names == COCO_PERSON.names else ())
+        return KeypointSet(names, skeleton=limbs, sigmas=tuple(sigmas))
+    except (TypeError, ValueError) as error:
+        message = f"category {category['name']!r} has unusable keypoints (indices from 1 on): {error}"
+        raise ValueError(message) from None
+
+
+def group_by_image(owners: Sequence, image_ids: Sequence, places: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Places of annotations sorted by image, and where each image's begin; those of unknown images are left out.
+
+    Args:
+        owners: N image ids, one an annotation.
+        image_ids: M ids; of an id that comes twice, the last has the annotations.
+        places: 2 N whole numbers: offset and length in the file, in bytes.
+
+    Returns:
+        int64 (M + 1,) starts and int64 (N, 2) offsets and lengths.
+    """
+    row_of = {image_id: row for row, image_id in enumerate(image_ids)}
+    rows = np.array([row_of.get(owner, -1) for owner in owners], np.int64)
+    order = np.argsort(rows, kind="stable")[np.count_nonzero(rows < 0) :]
+    starts = np.searchsorted(rows[order], np.arange(len(image_ids) + 1))
+    return starts, np.asarray(places, np.int64).reshape(-1, 2)[order]

@@ -72,20 +72,13 @@ def read_labels(source: str | os.PathLike | bytes) -> np.ndarray:
 
 def image_file_size(source: str | os.PathLike | bytes) -> tuple[int, int]:
     """(height, width) in pixels of an image file, or its bytes, as `read_image` returns it, from the header alone."""
-    from PIL import Image
+    stored, turn = _header(source)
+    return stored[::-1] if turn >= 5 else stored
 
-    try:
-        with _open(source) as image:
-            # Pillow decodes a whole PNG to look for tags behind the pixels; most files have none there.
-            header_only = image.format == "PNG" and not _png_tags_after_pixels(source)
-            turn = orientation(image, Image.Image.getexif if header_only else None)
-            # Pillow versions differ in whether a TIFF's size is turned already, its tags are not.
-            stored = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
-            return stored if turn >= 5 else stored[::-1]
-    except FileNotFoundError:
-        raise ValueError(f"cannot read image {_name(source)}: the file does not exist") from None
-    except Exception as error:  # as above
-        raise ValueError(f"cannot read image {_name(source)}: {_reason(source, error)}") from error
+
+def image_file_orientation(path: str | os.PathLike) -> int:
+    """EXIF orientation 1..8 of an image file, from the header alone; from 5 on it swaps height and width."""
+    return _header(path)[1]
 
 
 def resized_size(height: int, width: int, min_side: int, max_side: int) -> tuple[int, int]:
@@ -126,6 +119,24 @@ def orientation(image, getexif=None) -> int:
     except Exception:  # broken tags do not make the pixels unreadable
         return 1
     return value if value in _TRANSPOSE else 1
+
+
+def _header(source: str | os.PathLike | bytes) -> tuple[tuple[int, int], int]:
+    """(height, width) of the pixels as stored, and EXIF orientation 1..8."""
+    from PIL import Image
+
+    try:
+        with _open(source) as image:
+            # Pillow decodes a whole PNG to look for tags behind the pixels; most files have none there.
+            header_only = image.format == "PNG" and not _png_tags_after_pixels(source)
+            turn = orientation(image, Image.Image.getexif if header_only else None)
+            # Pillow versions differ in whether a TIFF's size is turned already, its tags are not.
+            width, height = (image.tag_v2[256], image.tag_v2[257]) if image.format == "TIFF" else image.size
+            return (height, width), turn
+    except FileNotFoundError:
+        raise ValueError(f"cannot read image {_name(source)}: the file does not exist") from None
+    except Exception as error:  # as above
+        raise ValueError(f"cannot read image {_name(source)}: {_reason(source, error)}") from error
 
 
 def _upright(image, turn: int):

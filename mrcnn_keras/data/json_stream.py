@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import numpy as np
+
 _CHUNK = 4 << 20
 _SPACE = " \t\r\n"
 
@@ -29,6 +31,29 @@ def iterate_sections(path: str | os.PathLike, sections: set[str]) -> Iterator[tu
         raise ValueError(f"annotation file {path} does not exist") from None
     except _Fault as fault:
         raise ValueError(f"annotation file {path} is not valid COCO JSON at byte {fault.place}: {fault}") from None
+
+
+def read_elements(path: str | os.PathLike, places: np.ndarray) -> list[dict]:
+    """Elements that `iterate_sections` has found, read again.
+
+    Args:
+        path: the same file.
+        places: (N, 2) whole numbers: offset and length of each, in bytes.
+
+    Raises:
+        ValueError: the file is not the same any more.
+    """
+    if not len(places):
+        return []
+    with open(path, "rb") as file:
+        pieces = []
+        for offset, length in places.tolist():
+            file.seek(offset)
+            pieces.append(file.read(length))
+    try:
+        return [json.loads(piece.decode("utf-8")) for piece in pieces]
+    except ValueError:
+        raise ValueError(f"annotation file {path} changed since it was opened") from None
 
 
 class _Fault(Exception):
