@@ -12,7 +12,6 @@ import argparse
 import concurrent.futures
 import json
 import multiprocessing
-import os
 import pathlib
 import statistics
 import sys
@@ -25,6 +24,7 @@ from _ablation_tables import TABLES, Row, Table, row_settings
 from mrcnn_keras import demo
 from mrcnn_keras.commands import options
 from mrcnn_keras.commands.quiet import import_tensorflow
+from mrcnn_keras.data.cpus import usable_cpus
 
 TRAIN_IMAGES, TRAIN_SEED = 20_000, 100
 TEST_IMAGES, TEST_SEED = 200, 7
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     results = _Results(out / "results.json")
     missing = [job for job in jobs if results.find(job) is None]
     print(f"table {args.table}, {table.title}: {len(missing)} of {len(jobs)} trainings to do", flush=True)
-    failed = _train_all(missing, args.jobs or (1 if args.scale == "full" else _cores()), results)
+    failed = _train_all(missing, args.jobs or (1 if args.scale == "full" else usable_cpus()), results)
     text = report(table, rows, [(job, found) for job in jobs if (found := results.find(job))], args.scale)
     (out / "report.md").write_text(text)
     print(text)
@@ -111,7 +111,7 @@ def _plain(job: dict[str, Any]) -> dict[str, Any]:
 def _train_all(jobs: list[dict[str, Any]], at_once: int, results: _Results) -> int:
     """Do the jobs in processes of their own; how many failed."""
     failed = 0
-    threads = max(1, _cores() // at_once)
+    threads = max(1, usable_cpus() // at_once)
     settings = {"mp_context": multiprocessing.get_context("spawn"), "max_tasks_per_child": 1}
     settings |= {"initializer": _limit_threads, "initargs": (threads,)}
     with concurrent.futures.ProcessPoolExecutor(at_once, **settings) as pool:
@@ -129,11 +129,6 @@ def _train_all(jobs: list[dict[str, Any]], at_once: int, results: _Results) -> i
             shown = ", ".join(f"{key} {100 * value:.1f}" for key, value in _flat(metrics).items() if key[-2:] == "AP")
             print(f"{name}: {shown} ({seconds / 60:.1f} min)", flush=True)
     return failed
-
-
-def _cores() -> int:
-    """Those that this process may use; more threads than that hold each other up."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _limit_threads(threads: int) -> None:

@@ -28,7 +28,7 @@ ALLOWED = {
     "visualize": {"data"},
     "inference": {"data", "boxes", "visualize"},
     "evaluation": {"data"},
-    "training": {"data", "boxes", "losses", "evaluation"},
+    "training": {"data", "boxes", "losses", "layers", "evaluation"},
     "serving": {"ops", "boxes", "inference"},
     "weights": {"config", "presets", "data"},
 }

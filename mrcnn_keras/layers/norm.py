@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from .replicas import shared_step
+
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
 class BatchNorm(keras.layers.Layer):
@@ -67,8 +69,8 @@ class BatchNorm(keras.layers.Layer):
         x = tf.cast(inputs, tf.float32)
         mean = tf.reduce_mean(x, axis=[0, 1, 2])
         square = tf.reduce_mean(tf.square(x), axis=[0, 1, 2])
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
+        context = shared_step()
+        if context is not None:
             mean, square = context.all_reduce(tf.distribute.ReduceOp.MEAN, [mean, square])
         variance = tf.nn.relu(square - tf.square(mean))
         scale = self.gamma * tf.math.rsqrt(variance + self.epsilon)

@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 
-def _context() -> tf.distribute.ReplicaContext | None:
+def shared_step() -> tf.distribute.ReplicaContext | None:
+    """The context of a step that this replica shares with others; None where it is alone."""
     context = tf.distribute.get_replica_context()
     return context if context is not None and context.num_replicas_in_sync > 1 else None
 
@@ -14,7 +15,7 @@ def first_image(count: tf.Tensor | int) -> tf.Tensor | int:
     Args:
         count: images on each replica.
     """
-    context = _context()
+    context = shared_step()
     return 0 if context is None else context.replica_id_in_sync_group * count
 
 
@@ -28,7 +29,7 @@ def divide(total: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     Returns:
         () float32, 0 where no replica counts anything.
     """
-    context = _context()
+    context = shared_step()
     if context is not None:
         count = context.all_reduce(tf.distribute.ReduceOp.MEAN, count)
     return tf.math.divide_no_nan(total, count)

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ..layers.replicas import shared_step
+
 
 def clip_whole_batch(optimizer: Any, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
     """Each replica's gradients such that their sum is the whole batch's, clipped as the optimizer says.
@@ -16,16 +18,15 @@ def clip_whole_batch(optimizer: Any, gradients: list[tf.Tensor]) -> list[tf.Tens
         optimizer: a Keras optimizer.
         gradients: of this replica's part of the loss.
     """
-    context = tf.distribute.get_replica_context()
-    replicas = 1 if context is None else context.num_replicas_in_sync
+    context = shared_step()
     clips = getattr(optimizer, "inner_optimizer", optimizer)
-    if replicas == 1 or not (clips.clipnorm or clips.clipvalue or clips.global_clipnorm):
+    if context is None or not (clips.clipnorm or clips.clipvalue or clips.global_clipnorm):
         return gradients
     # A loss scale multiplies the gradients; `scale_loss` says by how much at present.
     scale = optimizer.scale_loss(tf.constant(1.0))
     summed = [gradient / scale for gradient in context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)]
     # The optimizer clips each part again, to no effect: no part is larger than the whole.
-    return [gradient * scale / replicas for gradient in _clipped(clips, summed)]
+    return [gradient * scale / context.num_replicas_in_sync for gradient in _clipped(clips, summed)]
 
 
 def _clipped(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..layers.replicas import shared_step
+
 
 def over_replicas(means: dict[str, tf.Tensor], count: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """The means over all replicas of what each has a mean of, and the number of terms.
@@ -13,8 +15,8 @@ def over_replicas(means: dict[str, tf.Tensor], count: tf.Tensor) -> tuple[dict[s
         means: () float32 each, of one replica.
         count: () float32, terms of this replica, may be 0.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    context = shared_step()
+    if context is None:
         return means, count
     sums = [tf.math.multiply_no_nan(value, count) for value in means.values()]
     *sums, count = context.all_reduce(tf.distribute.ReduceOp.SUM, [*sums, count])

@@ -141,19 +141,17 @@ class Trainer(keras.Model):
         if not self.compiled:
             self.compile()
         batch_size = batch_size or self.config.batch_size
-        strategy, name_of_image = self.distribute_strategy, str
+        name_of_image = train.image_name if isinstance(train, Dataset) else str
         if isinstance(train, Dataset):
-            check_dataset(train, self.config)
-            self.config = with_names(self.config, train)
-            name_of_image = train.image_name
             steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
-            start = int(self.optimizer.iterations.numpy())
-            train = training_feed(train, self.config, batch_size, workers, start, strategy)
+            train = self._training_feed(train, batch_size, workers)
         if isinstance(validation_data, Dataset):
-            check_dataset(validation_data, self.config)
-            if strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
+            if self.distribute_strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
                 kwargs.setdefault("validation_steps", -(-len(validation_data) // batch_size))
-            validation_data = validation_feed(validation_data, self.config, batch_size, workers, strategy)
+            check_dataset(validation_data, self.config)
+            validation_data = validation_feed(
+                validation_data, self.config, batch_size, workers, self.distribute_strategy
+            )
         self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs)
         if verbose == "auto" and sys.stdout.isatty() and isinstance(callbacks, (list, tuple, type(None))):
             verbose, callbacks = 0, [*(callbacks or ()), TrainingProgress()]
@@ -174,6 +172,12 @@ class Trainer(keras.Model):
             if explained is None:
                 raise
             raise explained from None
+
+    def _training_feed(self, dataset: Dataset, batch_size: int, workers: int) -> Any:
+        check_dataset(dataset, self.config)
+        self.config = with_names(self.config, dataset)
+        start = int(self.optimizer.iterations.numpy())
+        return training_feed(dataset, self.config, batch_size, workers, start, self.distribute_strategy)
 
     def _prepare_optimizer(self, images_per_step: int, total_steps: int) -> None:
         if self._default_schedule and total_steps and int(self.optimizer.iterations.numpy()) == 0:

@@ -50,7 +50,7 @@ def main(out, replicas, index=None, *workers):
     with strategy.scope() if int(replicas) > 1 else contextlib.nullcontext():
         model = MaskRCNN(MaskRCNNConfig(**FIELDS))
         model.compile(total_steps=EPOCHS)
-    # Three images to validate on: a replica goes without.
+    # Five images to validate on: in the second batch a replica goes without.
     train, validation = ShapesDataset(16, seed=0, size=(64, 64)), ShapesDataset(5, seed=5, size=(64, 64))
     history = model.fit(train, validation_data=validation, epochs=EPOCHS, steps_per_epoch=1, verbose=0).history
     weights = {variable.path.replace("/", "|"): np.array(variable) for variable in model.trainable_variables}

@@ -5,6 +5,7 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
+from mrcnn_keras.data.cpus import usable_cpus
 from mrcnn_keras.data.validation.findings import KINDS, FindingLog, Note, make_finding
 from mrcnn_keras.data.validation.inventory import Inventory
 from mrcnn_keras.data.validation.processes import map_in_processes
@@ -42,7 +43,7 @@ def validate_coco(
         ValueError: the folder or the file does not exist, or `jobs` is below 1.
     """
     image_dir, annotation_file = pathlib.Path(image_dir), pathlib.Path(annotation_file)
-    jobs = _cpus() if jobs is None else jobs
+    jobs = usable_cpus() if jobs is None else jobs
     if not image_dir.is_dir():
         raise ValueError(f"image_dir={str(image_dir)!r} is not a folder")
     if not annotation_file.is_file():
@@ -118,8 +119,3 @@ def _progress(wanted: bool) -> Iterator[Callable[[str, int], Callable[[int], Non
             return lambda done: bar.update(task, completed=done)
 
         yield stage
-
-
-def _cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
