@@ -88,7 +88,10 @@ class ConvNorm(keras.layers.Layer):
         if training and (self.dilation > 1 or self.groups > 1) and not tf.config.list_physical_devices("GPU"):
             # TensorFlow has no gradient of such convolutions on the CPU.
             if self.dilation == 1:
-                return grouped_conv2d(inputs, kernel, self.strides, (self.kernel_size - 1) // 2)
+                # Padded beforehand: strides move a convolution that pads by itself.
+                pad = (self.kernel_size - 1) // 2 if self.strides > 1 else 0
+                padded = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]]) if pad else inputs
+                return grouped_conv2d(padded, kernel, self.strides, "VALID" if pad else "SAME")
             if self.strides == 1:
                 return dilated_by_parts(inputs, kernel, self.dilation)
         pad = self.dilation * (self.kernel_size - 1) // 2
@@ -127,7 +130,7 @@ def dilated_by_parts(inputs: tf.Tensor, kernel: tf.Tensor, dilation: int) -> tf.
     paddings = tf.stack([tf.fill([2], before), after], axis=1)
     parts = tf.space_to_batch(inputs, [dilation, dilation], paddings)
     grouped = inputs.shape[3] != kernel.shape[2]
-    outputs = grouped_conv2d(parts, kernel) if grouped else tf.nn.conv2d(parts, kernel, 1, "VALID")
+    outputs = grouped_conv2d(parts, kernel, padding="VALID") if grouped else tf.nn.conv2d(parts, kernel, 1, "VALID")
     crops = tf.stack([tf.zeros([2], tf.int32), after - before], axis=1)
     outputs = tf.batch_to_space(outputs, [dilation, dilation], crops)
     return tf.ensure_shape(outputs, [*inputs.shape[:3], kernel.shape[3]])
