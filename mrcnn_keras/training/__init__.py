@@ -3,9 +3,11 @@
 import importlib
 
 _HOMES = {
+    "Checkpoints": "checkpoints",
     "SGD": "optimizer",
     "TrainingProgress": "progress",
     "WarmupSteps": "schedules",
+    "WorkerLostError": "replicas",
     "is_chief": "cluster",
     "make_strategy": "cluster",
     "paper_schedule": "schedules",

@@ -42,3 +42,40 @@ def run_on_workers(strategy: tf.distribute.Strategy, step: Callable[[Any], dict[
         return tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], results)
 
     return lambda iterator: run(next(iterator))
+
+
+class WorkerLostError(RuntimeError):
+    """Another worker of the training has gone in the middle of it."""
+
+
+def lost_worker(error: tf.errors.OpError) -> WorkerLostError | None:
+    """The error that stands for TensorFlow's about another process that does not answer; None for other errors."""
+    kinds = "UnavailableError", "AbortedError", "CancelledError", "DeadlineExceededError"
+    if type(error).__name__ not in kinds:
+        return None
+    return WorkerLostError(
+        "another worker of this training has ended or does not answer: its own messages say why. Start all workers "
+        "again; with training.Checkpoints they go on from the newest state"
+    )
+
+
+def same_on_all_workers(strategy: tf.distribute.Strategy, value: int, message: str) -> None:
+    """Compare a number with that of the other processes of a strategy.
+
+    Raises:
+        ValueError: it is another one there, with `message`.
+    """
+    if not spans_workers(strategy):
+        return
+
+    @tf.function(autograph=False)
+    def mean():
+        def on_replica():
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(float(value), tf.float64))
+
+        return strategy.experimental_local_results(strategy.run(on_replica))[0]
+
+    found = float(mean())
+    if found != value:
+        raise ValueError(f"{message} (this one's {value}, the mean {found:g})")

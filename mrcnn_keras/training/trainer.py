@@ -1,6 +1,8 @@
 """Training of a model whose losses are the outputs of a graph of their own."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,12 +10,13 @@ import tensorflow as tf
 
 from ..data.dataset import Dataset
 from ..data.tfdata import users_error
+from .checkpoints import Checkpoints
 from .feed import check_dataset, training_feed, validation_feed, with_names
 from .finite import assert_finite, explain
 from .gradients import clip_whole_batch
 from .optimizer import SGD
 from .progress import TrainingProgress
-from .replicas import over_replicas, run_on_workers, spans_workers
+from .replicas import lost_worker, over_replicas, run_on_workers, spans_workers
 from .schedules import paper_schedule
 
 
@@ -121,8 +124,9 @@ class Trainer(keras.Model):
     ) -> keras.callbacks.History:
         """Train; the losses and the learning rate are shown as training goes.
 
-        A compiled model that was saved and loaded goes on where it stopped: the optimizer's step count says how much
-        of the data has been seen.
+        With `training.Checkpoints` among the callbacks a training that was stopped or killed goes on from its newest
+        state. Without, a compiled model that was saved and loaded goes on, too, as far as the data is concerned: the
+        optimizer's step count says how much of it has been seen.
 
         Args:
             train: an `mrcnn_keras.data.Dataset`, or a `tf.data.Dataset` of the batches `data.training_batches` makes.
@@ -131,20 +135,21 @@ class Trainer(keras.Model):
             batch_size: images a step for a `Dataset`; None: `config.batch_size`.
             workers: images prepared at the same time.
             verbose: as in Keras; "auto" is a bar that fits the terminal, and Keras' own elsewhere.
-            callbacks: Keras callbacks.
+            callbacks: Keras callbacks, in a list.
             **kwargs: as `keras.Model.fit`: `validation_freq`, `validation_steps`, ...
 
         Raises:
             ValueError: a dataset that does not fit the model, or a broken image or annotation, by name.
             NonFiniteLossError: the loss became infinite or NaN; it names the images. The weights are as before.
+            WorkerLostError: another worker of the training has gone.
         """
         if not self.compiled:
             self.compile()
         batch_size = batch_size or self.config.batch_size
-        name_of_image = train.image_name if isinstance(train, Dataset) else str
         if isinstance(train, Dataset):
+            check_dataset(train, self.config)
+            self.config = with_names(self.config, train)
             steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
-            train = self._training_feed(train, batch_size, workers)
         if isinstance(validation_data, Dataset):
             if self.distribute_strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
                 kwargs.setdefault("validation_steps", -(-len(validation_data) // batch_size))
@@ -152,12 +157,19 @@ class Trainer(keras.Model):
             validation_data = validation_feed(
                 validation_data, self.config, batch_size, workers, self.distribute_strategy
             )
-        self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs)
-        if verbose == "auto" and sys.stdout.isatty() and isinstance(callbacks, (list, tuple, type(None))):
-            verbose, callbacks = 0, [*(callbacks or ()), TrainingProgress()]
-        try:
+        callbacks = list(callbacks or ())
+        guard = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
+        step = int(self.optimizer.iterations.numpy())
+        self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs, anew=guard is not None or step == 0)
+        if guard is not None:
+            images = len(train) if isinstance(train, Dataset) else None
+            step = guard.restore(self, {"images a step": batch_size, "images": images})
+            initial_epoch = max(initial_epoch, step // steps_per_epoch if steps_per_epoch else 0)
+        if verbose == "auto" and sys.stdout.isatty():
+            verbose, callbacks = 0, [*callbacks, TrainingProgress()]
+        with _explaining(train), guard.guarding() if guard else contextlib.nullcontext():
             return super().fit(
-                train,
+                self._training_feed(train, batch_size, workers, step) if isinstance(train, Dataset) else train,
                 validation_data=validation_data,
                 epochs=epochs,
                 initial_epoch=initial_epoch,
@@ -167,21 +179,16 @@ class Trainer(keras.Model):
                 callbacks=callbacks,
                 **kwargs,
             )
-        except tf.errors.InvalidArgumentError as error:
-            explained = explain(error.message, name_of_image) or users_error(error.message)
-            if explained is None:
-                raise
-            raise explained from None
 
-    def _training_feed(self, dataset: Dataset, batch_size: int, workers: int) -> Any:
-        check_dataset(dataset, self.config)
-        self.config = with_names(self.config, dataset)
-        start = int(self.optimizer.iterations.numpy())
+    def _training_feed(self, dataset: Dataset, batch_size: int, workers: int, start: int) -> Any:
         return training_feed(dataset, self.config, batch_size, workers, start, self.distribute_strategy)
 
-    def _prepare_optimizer(self, images_per_step: int, total_steps: int) -> None:
-        if self._default_schedule and total_steps and int(self.optimizer.iterations.numpy()) == 0:
-            self.optimizer._learning_rate = self._paper_schedule(images_per_step, total_steps)
+    def _prepare_optimizer(self, images_per_step: int, total_steps: int, anew: bool) -> None:
+        if self._default_schedule and total_steps and anew:
+            schedule = self._paper_schedule(images_per_step, total_steps)
+            if schedule.get_config() != self.optimizer._learning_rate.get_config():
+                self.optimizer._learning_rate = schedule
+                self.train_function = None  # it would go on with the schedule that it was made with
         if not self.optimizer.built:
             # Outside the traced step: variables made inside it would have it traced twice.
             with self.distribute_strategy.scope():
@@ -191,6 +198,7 @@ class Trainer(keras.Model):
     # cannot see (keras issue 20585).
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        self.epoch_iterator = iterator
         if self.distribute_strategy.num_replicas_in_sync == 1:
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
@@ -205,6 +213,19 @@ class Trainer(keras.Model):
             super().make_test_function(force)
         elif self.test_function is None or force:
             self.test_function = run_on_workers(self.distribute_strategy, self.test_step)
+
+
+@contextlib.contextmanager
+def _explaining(train: Any) -> Iterator[None]:
+    """Says what TensorFlow's errors mean: images, workers."""
+    name_of_image = train.image_name if isinstance(train, Dataset) else str
+    try:
+        yield
+    except tf.errors.OpError as error:
+        explained = explain(error.message, name_of_image) or users_error(error.message) or lost_worker(error)
+        if explained is None:
+            raise
+        raise explained from None
 
 
 def _split(data: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:

@@ -1,0 +1,284 @@
+"""States of a training on disk, from which it goes on as if it had never been stopped."""
+
+import contextlib
+import os
+import pathlib
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from . import checkpoint_files as files
+from .cluster import is_chief
+from .replicas import lost_worker, same_on_all_workers, spans_workers
+
+# The metric by which a model is the best: the first of these that is there.
+_METRICS = ("val_keypoints_AP", "val_segm_AP", "val_bbox_AP")
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Writes the training's state while `MaskRCNN.fit` runs, and makes `fit` go on from the newest one.
+
+    A state is all that the rest of the training depends on: weights, optimizer, step, place in the data and count of
+    random draws. On the same machine the resumed run ends with the very weights of one that was never stopped. The
+    folder holds the newest states as `step-00001000.keras`, ..., `last.keras`, another name of the newest of them, and
+    `best.keras`; each is a model for `MaskRCNN.load`, written whole or not at all.
+
+    A state is also written when `fit` ends, by itself or by an error, when the user interrupts it, and on SIGTERM,
+    which ends the process with status 143 after the step at hand.
+
+    `epochs` of `fit` counts from the start of the training, not of the call; a training that has had all its steps is
+    not continued. The data must come as an `mrcnn_keras.data.Dataset` to go on in the middle of it. Of several workers
+    only the chief writes, to a folder that all of them see. Must come last among the callbacks.
+
+    Args:
+        folder: made if need be.
+        every: steps between two states, 1 or more; one that falls on the end of an epoch waits for the epoch's
+            evaluation.
+        keep: how many states are kept, 1 or more; the best one is kept besides.
+        monitor: metric of an epoch that decides which model is the best; None: the average precision of
+            `evaluation.CocoEvaluation`: of keypoints, else masks, else boxes.
+        mode: "max" or "min", which is better.
+        resume: False: it is an error if the folder has states already.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        *,
+        every: int = 1000,
+        keep: int = 3,
+        monitor: str | None = None,
+        mode: str = "max",
+        resume: bool = True,
+    ):
+        super().__init__()
+        if every < 1 or keep < 1:
+            raise ValueError(f"every={every}, keep={keep}: expected 1 or more")
+        if mode not in ("max", "min"):
+            raise ValueError(f"mode={mode!r}: expected 'max' or 'min'")
+        self.folder = pathlib.Path(folder)
+        self.every, self.keep = every, keep
+        self.monitor, self.mode, self.resume = monitor, mode, resume
+        self.best: float | None = None
+        self._step = self._saved = self._epoch_start = self._iterations = 0
+        self._busy, self._stop = False, False
+        self._facts: dict[str, Any] = {}
+        self._resumed: dict[str, list[float]] | None = None
+        self._counters: list[tuple[keras.Variable, int]] = []
+
+    # ---- going on ----
+
+    def restore(self, model: keras.Model, facts: dict[str, Any]) -> int:
+        """Bring a compiled model with a built optimizer to the newest state; called by `fit`.
+
+        Args:
+            model: of the architecture that the state was written with.
+            facts: what the place in the data depends on besides the step, by name, to be compared with the state's.
+
+        Returns: steps done; 0 if there is no state.
+
+        Raises:
+            ValueError: the states are of another model or optimizer, none of them is whole, or there are some and
+                `resume` is False.
+        """
+        self._facts = {**facts, "optimizer": type(model.optimizer).__name__}
+        found = self._newest_whole()
+        self._step = int(model.optimizer.iterations.numpy())
+        if found is not None:
+            path, state, config = found
+            self._load(model, path, state, config)
+            self._step, self.best, self._resumed = state["step"], state["best"], state["means"]
+            print(f"going on from {path}", file=sys.stderr)
+        self._saved = self._step if found else -1
+        same_on_all_workers(
+            model.distribute_strategy,
+            self._step,
+            f"the workers do not go on from the same step: {self.folder} must be a folder that all of them see",
+        )
+        return self._step
+
+    def _newest_whole(self) -> tuple[pathlib.Path, dict[str, Any], dict[str, Any]] | None:
+        paths = files.step_paths(self.folder)
+        if paths and not self.resume:
+            raise ValueError(f"{self.folder} has a training's states, the newest {paths[-1].name}; go on with "
+                             "resume=True, or choose another folder")  # fmt: skip
+        for path in reversed(paths):
+            try:
+                return path, *files.read_checkpoint(path)
+            except ValueError as error:
+                warnings.warn(f"{error}; taking the one before it", stacklevel=2)
+        if paths:
+            raise ValueError(f"none of the {len(paths)} checkpoints in {self.folder} is whole; remove them")
+        return None
+
+    def _load(self, model: keras.Model, path: pathlib.Path, state: dict[str, Any], config: dict[str, Any]) -> None:
+        if state["facts"]["optimizer"] != self._facts["optimizer"]:
+            raise ValueError(f"{path} was written with the optimizer {state['facts']['optimizer']}, and the model is "
+                             f"compiled with {self._facts['optimizer']}")  # fmt: skip
+        own = model.get_config()["config"]
+        others = [f"{name}={_listed(config[name])} (now {_listed(value)})" for name, value in own.items()
+                  if name in config and _listed(config[name]) != _listed(value)]  # fmt: skip
+        others += [f"{name}: {value} (now {self._facts[name]})" for name, value in state["facts"].items()
+                   if self._facts.get(name, value) != value]  # fmt: skip
+        try:
+            model.load_weights(path)
+        except (ValueError, KeyError) as error:
+            raise ValueError(
+                f"{path} is of another model: {', '.join(others) or error}; use its settings, or another folder"
+            ) from None
+        if others:
+            warnings.warn(f"going on with other settings than those of {path}: {', '.join(others)}", stacklevel=2)
+
+    # ---- writing ----
+
+    def on_train_begin(self, logs=None):
+        if self._writes():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            files.remove_partial(self.folder)
+        draws = [variable for variable in self.model.non_trainable_variables if variable.name == "draws"]
+        self._counters = [(variable, int(variable.numpy())) for variable in draws]
+        self._iterations = int(self.model.optimizer.iterations.numpy())
+        self._first = self._step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        steps, iterator = self.params.get("steps"), self.model.epoch_iterator
+        done = self._step % steps if self._resumed is not None and steps else 0
+        if done:  # in the middle of the first epoch
+            for name, values in self._resumed.items():
+                for variable, value in zip(self.model.loss_trackers[name].variables, values, strict=True):
+                    variable.assign(value)
+        if steps:
+            iterator.steps_per_epoch = steps - done
+        self._resumed = None
+        self._epoch_start = self._step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._busy = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._busy = False
+        self._step = self._epoch_start + batch + 1
+        if self._stop:
+            self._terminate()
+        if self._step - max(self._saved, 0) >= self.every and not self._ends_epoch(batch):
+            self._save()
+
+    def on_epoch_end(self, epoch, logs=None):
+        name = self.monitor or next((one for one in _METRICS if one in (logs or {})), None)
+        value = (logs or {}).get(name)
+        if value is not None and value == value and self._is_better(float(value)):
+            self.best = float(value)
+            self._save("best.keras")
+        if self._step - max(self._saved, 0) >= self.every:
+            self._save()
+
+    def on_train_end(self, logs=None):
+        if self._step != self._saved:
+            self._save(must=True)
+
+    def _is_better(self, value: float) -> bool:
+        return self.best is None or (value > self.best if self.mode == "max" else value < self.best)
+
+    def _ends_epoch(self, batch: int) -> bool:
+        return (self.params or {}).get("steps") is not None and self._step % self.params["steps"] == 0
+
+    def _writes(self) -> bool:
+        return is_chief(self.model.distribute_strategy)
+
+    def _save(self, name: str | None = None, must: bool = False) -> None:
+        """Write the state as it is, under the step's name or another."""
+        if name is None:
+            self._saved = self._step
+        if not self._writes():
+            return
+        # To read a mean that is shared with other workers takes all of them.
+        shared = spans_workers(self.model.distribute_strategy)
+        trackers = () if shared else self.model.loss_trackers.items()
+        means = {name: [float(variable.numpy()) for variable in tracker.variables] for name, tracker in trackers}
+        state = {"step": self._step, "best": self.best, "facts": self._facts, "means": means}
+        path = self.folder / name if name else files.step_path(self.folder, self._step)
+        self._busy = True
+        try:
+            self._write(path, state)
+            if name is None:
+                files.link(path, self.folder / "last.keras")
+                for old in files.step_paths(self.folder)[: -self.keep]:
+                    old.unlink()
+        except OSError as error:
+            if must:
+                raise
+            warnings.warn(f"{path} could not be written: {error}; the training goes on and tries again", stacklevel=2)
+        finally:
+            self._busy = False
+
+    def _write(self, path: pathlib.Path, state: dict[str, Any]) -> None:
+        try:
+            files.write_checkpoint(self.model, path, state)
+        except OSError:
+            old = files.step_paths(self.folder)[:-1]
+            if not old:
+                raise
+            for one in old:  # they may leave room enough
+                one.unlink()
+            files.write_checkpoint(self.model, path, state)
+
+    # ---- being stopped ----
+
+    @contextlib.contextmanager
+    def guarding(self) -> Iterator[None]:
+        """While inside, SIGTERM ends the training in order, and whatever ends it, the state is written."""
+        in_main = threading.current_thread() is threading.main_thread()
+        previous = signal.signal(signal.SIGTERM, self._on_signal) if in_main else None
+        self._stop = False
+        try:
+            yield
+        except BaseException as error:
+            if not (isinstance(error, tf.errors.OpError) and lost_worker(error)):  # the middle of a shared step
+                self._save_after(error)
+            raise
+        finally:
+            if in_main:
+                signal.signal(signal.SIGTERM, previous)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self._busy and not self._stop:
+            self._stop = True
+        else:
+            self._terminate()
+
+    def _terminate(self) -> None:
+        print("SIGTERM: the training ends here", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def _save_after(self, error: BaseException) -> None:
+        """Write the state of the last whole step, however far the failed one came."""
+        iterations = self.model.optimizer.iterations
+        done = self._step - self._first
+        if isinstance(error, tf.errors.OpError):
+            # Of a step that failed the weights are as before, but what counts steps and draws may have counted it.
+            for variable, start in self._counters:
+                variable.assign(start + done)
+            if type(self.model.optimizer) is not keras.optimizers.LossScaleOptimizer:
+                iterations.assign(self._iterations + done)
+        elif self._busy and int(iterations.numpy()) - self._iterations > done:
+            self._step += 1  # interrupted behind the step, before it was counted
+        if self._step == self._saved or not self._writes():
+            return
+        try:
+            self._save(must=True)
+        except OSError as failed:
+            print(f"the state could not be written: {failed}", file=sys.stderr)
+        else:
+            print(f"the state after step {self._step} is in {self.folder}; the same call goes on from there",
+                  file=sys.stderr)  # fmt: skip
+
+
+def _listed(value: Any) -> Any:
+    """A config's value as JSON has it."""
+    return [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value
