@@ -61,12 +61,16 @@ class Drawn:
                             help=f"drawn images ({IMAGES})")  # fmt: skip
         parser.add_argument("--validation-images", type=options.positive, default=VALIDATION_IMAGES, metavar="N",
                             help=f"other images to evaluate on ({VALIDATION_IMAGES})")  # fmt: skip
+        parser.add_argument("--resume", action="store_true", help="go on from the newest state in --out")
         options.add_settings(parser)
 
     def train(self, args: argparse.Namespace) -> int:
         """Train, with the average precision on other images after every epoch."""
         from mrcnn_keras.commands.records import recorders, verbosity
+        from mrcnn_keras.commands.training import check_out
 
+        if not args.resume:
+            check_out(args.out)
         images = self.dataset(args.images, TRAIN_SEED)
         validation = self.dataset(args.validation_images, VALIDATION_SEED)
         config = new_config(args.preset, {**self.settings, **options.settings(args)}, images)
@@ -81,7 +85,7 @@ class Drawn:
             validation_data=validation,
             epochs=epochs,
             steps_per_epoch=math.ceil(args.steps / epochs),
-            callbacks=recorders(args.out, validation),
+            callbacks=recorders(args.out, validation, resume=args.resume),
             verbose=verbosity(),
         )
         demo.draw(model, self.dataset(demo.GALLERY, TEST_SEED), args.out / "detections.png")

@@ -63,12 +63,16 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=options.positive, default=STEPS, metavar="N", help=f"training steps ({STEPS})")
     parser.add_argument("--minutes", type=options.minutes, default=MINUTES, metavar="T",
                         help=f"end sooner, after this time ({MINUTES})")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on from the newest state in --out")
     options.add_settings(parser)
 
 
 def train(args: argparse.Namespace) -> int:
     from mrcnn_keras.commands.records import recorders, verbosity
+    from mrcnn_keras.commands.training import check_out
 
+    if not args.resume:
+        check_out(args.out)
     photos, validation = split(args.dataset)
     config = new_config(args.preset, {**SETTINGS, **options.settings(args)}, photos)
     _common.import_tensorflow()
@@ -89,7 +93,7 @@ def train(args: argparse.Namespace) -> int:
         validation_data=validation,
         epochs=math.ceil(args.steps / per_epoch),
         steps_per_epoch=per_epoch,
-        callbacks=[schedule, *recorders(args.out, validation)],
+        callbacks=[schedule, *recorders(args.out, validation, resume=args.resume)],
         verbose=verbosity(),
     )
     report(history.history)

@@ -3,6 +3,7 @@
 import csv
 import pathlib
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -11,46 +12,69 @@ def verbosity() -> str | int:
     return "auto" if sys.stdout.isatty() else 2
 
 
-def recorders(out: str | pathlib.Path, validation: Any = None, *, every: int = 1, append: bool = False) -> list:
-    """Callbacks for `fit` that write, after each epoch, into a folder.
+def recorders(
+    out: str | pathlib.Path,
+    validation: Any = None,
+    *,
+    evaluation: Any = None,
+    others: Sequence[Any] = (),
+    save_every: int = 1000,
+    resume: bool = False,
+    writes: bool = True,
+) -> list:
+    """Callbacks for `fit` that write into a folder.
 
-    `last.keras`; `history.csv` and `curves.png`, the losses and the average precision by epoch; and with a validation
-    set `best.keras`, the model of the best keypoint AP, or mask AP where there are no keypoints, or box AP.
+    The states of `training.Checkpoints`, among them `last.keras`; after each epoch `history.csv` and `curves.png`, the
+    losses and the average precision by epoch; and with a validation set `best.keras`, the model of the best keypoint
+    AP, or mask AP where there are no keypoints, or box AP.
 
     Args:
         out: the folder; made if need be.
         validation: `mrcnn_keras.data.Dataset` to evaluate on, or None.
-        every: evaluate after every so many epochs, 1 or more.
-        append: go on with an existing `history.csv`.
+        evaluation: callback that does it; None: `CocoEvaluation`.
+        others: callbacks that see the average precision, too.
+        save_every: steps between two states.
+        resume: go on from the newest state in the folder.
+        writes: whether this process is the one that evaluates and writes, of those that train together.
     """
     import keras
 
     from mrcnn_keras.evaluation import CocoEvaluation
+    from mrcnn_keras.training import Checkpoints
 
     out = pathlib.Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    states = Checkpoints(out, every=save_every, resume=resume)
+    if not writes:
+        return [states]
     table = out / "history.csv"
 
-    class Curves(keras.callbacks.Callback):
+    class History(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             from mrcnn_keras.visualize import plot_history
 
+            out.mkdir(parents=True, exist_ok=True)
+            add_to_history(table, epoch, logs)
             plot_history(read_history(table), out / "curves.png")
 
-    class Best(keras.callbacks.ModelCheckpoint):
-        def on_epoch_end(self, epoch, logs=None):
-            # Known only now: what the model finds, and whether this epoch was evaluated.
-            names = (f"val_{kind}_AP" for kind in ("keypoints", "segm", "bbox"))
-            self.monitor = next(name for name in names if name in logs)
-            if logs[self.monitor] == logs[self.monitor]:
-                super().on_epoch_end(epoch, logs)
+    if validation is not None and evaluation is None:
+        evaluation = CocoEvaluation(validation, verbose=sys.stdout.isatty())
+    return [*([evaluation] if evaluation else []), History(), *others, states]
 
-    callbacks = [] if validation is None else [CocoEvaluation(validation, every=every, verbose=sys.stdout.isatty())]
-    callbacks += [keras.callbacks.CSVLogger(str(table), append=append), Curves()]
-    callbacks.append(keras.callbacks.ModelCheckpoint(str(out / "last.keras")))
-    if validation is not None:
-        callbacks.append(Best(str(out / "best.keras"), monitor="val_bbox_AP", mode="max", save_best_only=True))
-    return callbacks
+
+def add_to_history(path: pathlib.Path, epoch: int, logs: Mapping[str, Any]) -> None:
+    """Write an epoch's row into a `history.csv`, in place of it and later ones if they are there."""
+    rows = []
+    if path.exists():
+        with open(path, newline="") as lines:
+            rows = [row for row in csv.DictReader(lines) if row["epoch"].isdecimal() and int(row["epoch"]) < epoch]
+    rows.append({"epoch": epoch, **logs})
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    beside = path.with_suffix(".partial")
+    with open(beside, "w", newline="") as lines:
+        writer = csv.DictWriter(lines, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    beside.replace(path)
 
 
 def read_history(path: str | pathlib.Path) -> dict[str, list[float]]:
@@ -64,5 +88,5 @@ def read_history(path: str | pathlib.Path) -> dict[str, list[float]]:
 def _number(text: str | None) -> float:
     try:
         return float(text)
-    except (TypeError, ValueError):  # CSVLogger writes NA for what is missing
+    except (TypeError, ValueError):
         return float("nan")

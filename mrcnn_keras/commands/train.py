@@ -1,17 +1,16 @@
 """`mrcnn-keras train`: train on images with a COCO annotation file."""
 
 import argparse
-import math
 import pathlib
 from typing import Any
 
-from mrcnn_keras.commands import options
+from mrcnn_keras.commands import options, training
 from mrcnn_keras.commands.models import new_config
-from mrcnn_keras.commands.quiet import import_tensorflow
 
 HELP = "train on images with a COCO annotation file"
 # Unless --steps says otherwise: Detectron2's "1x" schedule sees COCO twelve times.
 _PASSES, _FEWEST_STEPS = 12, 1000
+_IMAGES_PER_REPLICA = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--validation-images", type=options.folder, metavar="DIR", help="images to evaluate on")
     parser.add_argument("--validation-annotations", type=options.file, metavar="FILE", help="their annotations")
-    parser.add_argument("--weights", type=options.weights, metavar="W", help=options.WEIGHTS_HELP)
-    parser.add_argument("--resume", action="store_true", help="go on from last.keras in --out")
     options.add_classes(parser)
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out and list them")
-    options.add_settings(parser)
+    training.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,12 +46,15 @@ def run(args: argparse.Namespace) -> int:
         validation = CocoDataset(args.validation_images, args.validation_annotations, **reading)
     config = new_config(args.preset, options.settings(args), dataset)
     if config.num_keypoints:
-        dataset = _with_keypoints(dataset, args)
-    steps = args.steps or max(_FEWEST_STEPS, _PASSES * len(dataset) // config.batch_size)
-    import_tensorflow()
-    model = _model(args, config, steps)
-    print(f"{len(dataset)} images, {len(dataset.class_names)} classes, {steps} steps of {config.batch_size} images")
-    fit(model, dataset, validation, args.out, steps, resume=args.resume)
+        dataset = with_keypoints(dataset, args)
+    strategy = training.make_strategy(args)
+    batch_size = config.batch_size
+    if strategy.num_replicas_in_sync > 1 and "batch_size" not in options.settings(args):
+        batch_size = _IMAGES_PER_REPLICA * strategy.num_replicas_in_sync
+    steps = args.steps or max(_FEWEST_STEPS, _PASSES * len(dataset) // batch_size)
+    model = training.make_model(args, dataset, {"batch_size": batch_size, "total_steps": steps}, strategy)
+    print(f"{len(dataset)} images, {len(dataset.class_names)} classes, {steps} steps of {batch_size} images")
+    training.fit(args, model, dataset, validation)
     report = str(dataset.report())
     if any(dataset.report().counts.values()):
         (args.out / "report.txt").write_text(report + "\n")
@@ -63,41 +63,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def fit(model: Any, dataset: Any, validation: Any, out: pathlib.Path, steps: int, resume: bool = False) -> None:
-    """Run `model.fit` up to step `steps`, an epoch for each pass over the images.
-
-    Args:
-        model: a compiled `MaskRCNN`.
-        dataset, validation: `mrcnn_keras.data.Dataset`; the second may be None.
-        out: folder for what `recorders` writes.
-        steps: last step, counted from the first run's start.
-        resume: the model comes from `last.keras` of `out`.
-    """
-    import keras
-
-    from mrcnn_keras.commands.records import recorders, verbosity
-
-    class StopAt(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if int(self.model.optimizer.iterations.numpy()) >= steps:
-                self.model.stop_training = True
-
-    per_epoch = min(steps, max(1, len(dataset) // model.config.batch_size))
-    done = int(model.optimizer.iterations.numpy())
-    if done >= steps:
-        raise options.UsageError(f"--resume: {out / 'last.keras'} has had its {done} steps; ask for more with --steps")
-    model.fit(
-        dataset,
-        validation_data=validation,
-        epochs=math.ceil(steps / per_epoch),
-        initial_epoch=min(done // per_epoch, math.ceil(steps / per_epoch) - 1),
-        steps_per_epoch=per_epoch,
-        callbacks=[*recorders(out, validation, append=resume), StopAt()],
-        verbose=verbosity(),
-    )
-
-
-def _with_keypoints(dataset: Any, args: argparse.Namespace) -> Any:
+def with_keypoints(dataset: Any, args: argparse.Namespace) -> Any:
     """The images that a model with keypoints is trained on, as Detectron2 chooses them."""
     if dataset.keypoints is None:
         raise options.UsageError(f"--annotations: no keypoints in {args.annotations}, and {args.preset} learns them")
@@ -113,31 +79,4 @@ def _with_keypoints(dataset: Any, args: argparse.Namespace) -> Any:
 def _check(args: argparse.Namespace) -> None:
     if (args.validation_images is None) != (args.validation_annotations is None):
         raise options.UsageError("--validation-images and --validation-annotations go together")
-    last = args.out / "last.keras"
-    if args.resume and args.weights:
-        raise options.UsageError("--resume and --weights exclude each other")
-    if args.resume and not last.is_file():
-        raise options.UsageError(f"--resume: there is no {last}")
-    if not args.resume and last.exists():
-        raise options.UsageError(f"--out: {last} exists; add --resume to go on with it, or name another folder")
-
-
-def _model(args: argparse.Namespace, config: Any, steps: int) -> Any:
-    from mrcnn_keras.model import MaskRCNN
-    from mrcnn_keras.weights.checkpoint_config import same_architecture
-
-    if args.resume:
-        model = MaskRCNN.load(args.out / "last.keras")
-        # With --weights the checkpoint's conventions, such as its pixel statistics, are in the model's config.
-        given = {*options.settings(args), "class_names"}
-        changed = any(getattr(model.config, name) != getattr(config, name) for name in given)
-        if changed or not same_architecture(model.config, config):
-            raise options.UsageError(f"--resume: {args.out / 'last.keras'} was made with other settings")
-        return model
-    from_data = ["num_classes", "class_names"]
-    if config.num_keypoints:
-        from_data += ["num_keypoints", "keypoint_names", "keypoint_skeleton", "keypoint_sigmas"]
-    fields = {**options.settings(args), **{name: getattr(config, name) for name in from_data}}
-    model = MaskRCNN.from_preset(args.preset, weights=args.weights, **fields)
-    model.compile(total_steps=steps)
-    return model
+    training.check(args)

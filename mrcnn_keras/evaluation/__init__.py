@@ -7,6 +7,7 @@ from mrcnn_keras.evaluation.ground_truth import coco_ground_truth
 from mrcnn_keras.evaluation.table import format_table
 
 __all__ = [
+    "CityscapesEvaluation",
     "CocoEvaluation",
     "coco_ground_truth",
     "evaluate_cityscapes",
@@ -18,8 +19,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    if name == "CocoEvaluation":  # Keras takes seconds to import
-        from mrcnn_keras.evaluation.callback import CocoEvaluation
+    if name in ("CityscapesEvaluation", "CocoEvaluation"):  # Keras takes seconds to import
+        from mrcnn_keras.evaluation import callback
 
-        return CocoEvaluation
+        return getattr(callback, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,8 +52,14 @@ def step_path(folder: pathlib.Path, step: int) -> pathlib.Path:
     return folder / f"step-{step:08d}.keras"
 
 
+def checkpoint_paths(folder: pathlib.Path) -> list[pathlib.Path]:
+    """What a training may go on from, the newest last; a `last.keras` alone will do."""
+    last = folder / "last.keras"
+    return step_paths(folder) or ([last] if last.is_file() else [])
+
+
 def step_paths(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The checkpoints in a folder, by their steps; empty if there is none."""
+    """The checkpoints of steps in a folder, by their steps; empty if there is none."""
     found = [path for path in folder.glob("step-*.keras") if re.fullmatch(r"step-\d{8,}", path.stem)]
     return sorted(found, key=lambda path: int(path.stem.removeprefix("step-")))
 

@@ -66,7 +66,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.every, self.keep = every, keep
         self.monitor, self.mode, self.resume = monitor, mode, resume
         self.best: float | None = None
-        self._step = self._saved = self._epoch_start = self._iterations = 0
+        self._step = self._saved = self._first = self._epoch_start = self._iterations = 0
         self._busy, self._stop = False, False
         self._facts: dict[str, Any] = {}
         self._resumed: dict[str, list[float]] | None = None
@@ -95,7 +95,7 @@ class Checkpoints(keras.callbacks.Callback):
             self._load(model, path, state, config)
             self._step, self.best, self._resumed = state["step"], state["best"], state["means"]
             print(f"going on from {path}", file=sys.stderr)
-        self._saved = self._step if found else -1
+        self._saved = self._first = self._step
         same_on_all_workers(
             model.distribute_strategy,
             self._step,
@@ -104,7 +104,7 @@ class Checkpoints(keras.callbacks.Callback):
         return self._step
 
     def _newest_whole(self) -> tuple[pathlib.Path, dict[str, Any], dict[str, Any]] | None:
-        paths = files.step_paths(self.folder)
+        paths = files.checkpoint_paths(self.folder)
         if paths and not self.resume:
             raise ValueError(f"{self.folder} has a training's states, the newest {paths[-1].name}; go on with "
                              "resume=True, or choose another folder")  # fmt: skip
@@ -144,7 +144,6 @@ class Checkpoints(keras.callbacks.Callback):
         draws = [variable for variable in self.model.non_trainable_variables if variable.name == "draws"]
         self._counters = [(variable, int(variable.numpy())) for variable in draws]
         self._iterations = int(self.model.optimizer.iterations.numpy())
-        self._first = self._step
 
     def on_epoch_begin(self, epoch, logs=None):
         steps, iterator = self.params.get("steps"), self.model.epoch_iterator
@@ -166,7 +165,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._step = self._epoch_start + batch + 1
         if self._stop:
             self._terminate()
-        if self._step - max(self._saved, 0) >= self.every and not self._ends_epoch(batch):
+        if self._step - self._saved >= self.every and not self._ends_epoch(batch):
             self._save()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -175,7 +174,7 @@ class Checkpoints(keras.callbacks.Callback):
         if value is not None and value == value and self._is_better(float(value)):
             self.best = float(value)
             self._save("best.keras")
-        if self._step - max(self._saved, 0) >= self.every:
+        if self._step - self._saved >= self.every:
             self._save()
 
     def on_train_end(self, logs=None):
@@ -268,10 +267,11 @@ class Checkpoints(keras.callbacks.Callback):
                 iterations.assign(self._iterations + done)
         elif self._busy and int(iterations.numpy()) - self._iterations > done:
             self._step += 1  # interrupted behind the step, before it was counted
-        if self._step == self._saved or not self._writes():
+        if not self._writes() or (self._step == self._saved and not files.checkpoint_paths(self.folder)):
             return
         try:
-            self._save(must=True)
+            if self._step != self._saved:
+                self._save(must=True)
         except OSError as failed:
             print(f"the state could not be written: {failed}", file=sys.stderr)
         else:

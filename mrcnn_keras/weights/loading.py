@@ -14,7 +14,7 @@ from mrcnn_keras.presets import PRESETS, find_preset
 from mrcnn_keras.weights.checkpoint_config import config_of, known_class_names, same_architecture, settings_for
 from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 from mrcnn_keras.weights.systems.interpret import Interpreted, interpret
-from mrcnn_keras.weights.transfer import ClassMap, class_axes, match_classes
+from mrcnn_keras.weights.transfer import BY_NAME, ClassMap, class_axes, match_classes
 from mrcnn_keras.weights.zoo import lookup
 from mrcnn_keras.weights.zoo.download import fetch
 
@@ -236,13 +236,15 @@ def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: 
             known = ", ".join(name for name, one in PRESETS.items() if one.twins)
             raise ValueError(f"weights='coco': there is no public model of {preset!r}, only of {known}")
         training = {name: getattr(config, name) for name in _TRAINING}
-        return from_pretrained(model_class, twins[0], None, None, True, {**training, **overrides})
+        by_name = BY_NAME if overrides.get("class_names") else None
+        return from_pretrained(model_class, twins[0], by_name, None, True, {**training, **overrides})
     if weights == "imagenet":
         weights = _imagenet(config.backbone)
     source, names, settings = open_checkpoint(weights)
     taken = settings_for(config, source, settings)
     model = model_class(make_config({**config.to_dict(), **taken, **overrides}))
-    model = _loaded(model, source, names, None, True)
+    by_name = BY_NAME if names and overrides.get("class_names") else None
+    model = _loaded(model, source, names, by_name, True)
     own = [path for path in model.load_report.fresh if path.startswith("backbone/")]
     strange = [path for path in own if "_non_local_" not in path]  # these are always new
     if strange:

@@ -1,0 +1,175 @@
+"""What the trainings of the command line share: their options, devices, model and run."""
+
+import argparse
+import contextlib
+import importlib.util
+import math
+import pathlib
+from typing import Any
+
+from mrcnn_keras.commands import options
+from mrcnn_keras.commands.models import new_config
+from mrcnn_keras.commands.quiet import import_tensorflow
+from mrcnn_keras.data.cpus import usable_cpus
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+_SAVE_EVERY = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the options of every training but those of its data and its length."""
+    parser.add_argument("--weights", type=options.weights, metavar="W", help=options.WEIGHTS_HELP)
+    parser.add_argument("--resume", action="store_true", help="go on from the newest state in --out, if there is one")
+    parser.add_argument("--replicas", type=options.positive, metavar="N",
+                        help="devices to train on (all GPUs); CPUs where there are none")  # fmt: skip
+    parser.add_argument("--workers", nargs="+", metavar="HOST:PORT",
+                        help="processes to train with, the chief's first; each runs this command")  # fmt: skip
+    parser.add_argument("--worker-index", type=int, metavar="N",
+                        help="which of --workers this is, from 0 (found by the machine's name)")  # fmt: skip
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the network (float32)")
+    parser.add_argument("--logs", type=pathlib.Path, metavar="DIR", help="write TensorBoard's events there")
+    options.add_settings(parser)
+
+
+def check(args: argparse.Namespace) -> None:
+    """What is wrong with the options, found before anything slow begins.
+
+    Raises:
+        UsageError: the folder has a training's states and `--resume` is not given, or options exclude each other.
+    """
+    if not args.resume:
+        check_out(args.out)
+    if args.replicas and args.workers:
+        raise options.UsageError("--replicas and --workers exclude each other: every worker uses all its GPUs")
+    if args.logs is not None and importlib.util.find_spec("tensorboard") is None:
+        raise options.UsageError("--logs: TensorBoard is not installed: pip install tensorboard")
+
+
+def check_out(out: pathlib.Path) -> None:
+    """Whether a new training may write into a folder.
+
+    Raises:
+        UsageError: it has the states of another.
+    """
+    from mrcnn_keras.training.checkpoint_files import checkpoint_paths
+
+    paths = checkpoint_paths(out)
+    if paths:
+        raise options.UsageError(f"--out: {paths[-1]} exists; add --resume to go on with it, or name another folder")
+
+
+def make_strategy(args: argparse.Namespace) -> Any:
+    """TensorFlow's strategy for the devices asked for, and the precision set; comes before all else of TensorFlow.
+
+    Raises:
+        UsageError: there are no such devices or workers.
+    """
+    import_tensorflow()
+    import keras
+
+    from mrcnn_keras.training import make_strategy
+
+    try:
+        strategy = make_strategy(args.replicas, args.workers, args.worker_index)
+    except ValueError as error:
+        raise options.UsageError(str(error)) from error
+    keras.mixed_precision.set_dtype_policy(args.precision)
+    return strategy
+
+
+def make_model(args: argparse.Namespace, dataset: Any, fields: dict[str, Any], strategy: Any) -> Any:
+    """The compiled model of `args.preset` for a dataset, its weights those asked for; `fit` may bring others.
+
+    Args:
+        args: with `preset` and what `add_arguments` describes.
+        dataset: to train on.
+        fields: of the config, besides those of `--set`.
+        strategy: of `make_strategy`.
+
+    Raises:
+        UsageError: a field out of its range, or other settings than those of the training to go on with.
+    """
+    settings = {**fields, **options.settings(args)}
+    config = new_config(args.preset, settings, dataset)
+    from mrcnn_keras.model import MaskRCNN
+    from mrcnn_keras.training.checkpoint_files import checkpoint_paths
+
+    states = checkpoint_paths(args.out)
+    with strategy.scope() if strategy.num_replicas_in_sync > 1 else contextlib.nullcontext():
+        if states:
+            model = MaskRCNN(_config_of(states[-1], args, config))
+        else:
+            from_data = ["num_classes", "class_names"]
+            if config.num_keypoints:
+                from_data += ["num_keypoints", "keypoint_names", "keypoint_skeleton", "keypoint_sigmas"]
+            settings |= {name: getattr(config, name) for name in from_data}
+            model = MaskRCNN.from_preset(args.preset, weights=args.weights, **settings)
+        model.compile(total_steps=config.total_steps)
+    return model
+
+
+def _config_of(path: pathlib.Path, args: argparse.Namespace, config: Any) -> Any:
+    """The config of the training to go on with: with --weights it has the checkpoint's conventions."""
+    from mrcnn_keras.config import make_config
+    from mrcnn_keras.training.checkpoint_files import read_checkpoint
+    from mrcnn_keras.weights.checkpoint_config import same_architecture
+
+    found = make_config(read_checkpoint(path)[1])
+    given = {*options.settings(args), "class_names"}
+    changed = [name for name in given if getattr(found, name) != getattr(config, name)]
+    if changed or not same_architecture(found, config):
+        raise options.UsageError(f"--resume: {path} was made with other settings{_named(changed)}")
+    return found.replace(total_steps=config.total_steps, batch_size=config.batch_size)
+
+
+def _named(fields: list[str]) -> str:
+    return f" ({', '.join(sorted(fields))})" if fields else ""
+
+
+def fit(args: argparse.Namespace, model: Any, dataset: Any, validation: Any, evaluation: Any = None) -> None:
+    """Run `model.fit` up to step `config.total_steps`, an epoch for each pass over the images.
+
+    Args:
+        args: with `out` and what `add_arguments` describes.
+        model: of `make_model`.
+        dataset, validation: `mrcnn_keras.data.Dataset`; the second may be None.
+        evaluation: callback that adds the average precision on `validation` to an epoch's logs; None: COCO's.
+
+    Raises:
+        UsageError: the training to go on with has had its steps.
+    """
+    import keras
+
+    from mrcnn_keras.commands.records import recorders, verbosity
+    from mrcnn_keras.training import is_chief
+    from mrcnn_keras.training.checkpoint_files import checkpoint_paths, read_checkpoint
+
+    steps = model.config.total_steps
+
+    class StopAt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.optimizer.iterations.numpy()) >= steps:
+                self.model.stop_training = True
+
+    per_epoch = min(steps, max(1, len(dataset) // model.config.batch_size))
+    done = read_checkpoint(states[-1])[0]["step"] if (states := checkpoint_paths(args.out)) else 0
+    if done >= steps:
+        raise options.UsageError(f"--resume: {states[-1]} has had its {done} steps; ask for more with --steps")
+    chief = is_chief(model.distribute_strategy)
+    logs = [_tensorboard(args, validation)] if args.logs and chief else []
+    saving = {"save_every": min(per_epoch, _SAVE_EVERY), "resume": args.resume, "writes": chief}
+    model.fit(
+        dataset,
+        validation_data=validation,
+        epochs=math.ceil(steps / per_epoch),
+        steps_per_epoch=per_epoch,
+        callbacks=[StopAt(), *recorders(args.out, validation, evaluation=evaluation, others=logs, **saving)],
+        verbose=verbosity() if chief else 0,
+        workers=max(2, usable_cpus()),
+    )
+
+
+def _tensorboard(args: argparse.Namespace, validation: Any) -> Any:
+    from mrcnn_keras.visualize.tensorboard import TensorBoardLog
+
+    return TensorBoardLog(args.logs, validation)

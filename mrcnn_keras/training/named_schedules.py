@@ -1,0 +1,65 @@
+"""The length, rates and image sizes of the paper's and Detectron2's trainings, by name; free of TensorFlow."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_EVERY_SIZE = tuple(range(640, 801))
+_SIX_SIZES = (640, 672, 704, 736, 768, 800)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """One schedule.
+
+    Attributes:
+        title: where it is from.
+        steps: of `images` images each.
+        drops: steps at which the learning rate is divided by 10.
+        images: in a step.
+        images_per_replica: in a step, of each of `images / images_per_replica` devices.
+        fields: further fields of `MaskRCNNConfig`.
+    """
+
+    title: str
+    steps: int
+    drops: tuple[int, ...]
+    images: int = 16
+    images_per_replica: int = 2
+    fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def config_fields(self, images_per_step: int) -> dict[str, Any]:
+        """Fields of `MaskRCNNConfig` for a training with other batches; it sees as many images, at a rate that
+        follows the batch (`base_learning_rate` is that for 16 images).
+
+        Args:
+            images_per_step: all devices together.
+        """
+        drops = tuple(drop / self.steps for drop in self.drops)
+        steps = math.ceil(self.steps * self.images / images_per_step)
+        return {"batch_size": images_per_step, "total_steps": steps, "learning_rate_drops": drops, **self.fields}
+
+
+_COCO = {"image_min_side": 800, "image_max_side": 1333}
+_CITY = {
+    "image_min_side": 1024,
+    "image_max_side": 2048,
+    "train_min_sides": tuple(range(800, 1025)),
+}
+SCHEDULES: dict[str, Schedule] = {
+    "paper": Schedule("section 3.1", 160_000, (120_000,), fields={**_COCO, "nms_threshold": 0.3}),
+    "updated": Schedule("appendix B, updated baseline", 180_000, (120_000, 160_000), fields=_COCO),
+    "augmented": Schedule(
+        "appendix B, train-time augmentation",
+        260_000,
+        (200_000, 240_000),
+        fields={**_COCO, "train_min_sides": _EVERY_SIZE},
+    ),
+    "keypoint": Schedule("section 5", 90_000, (60_000, 80_000), fields={**_COCO, "train_min_sides": _EVERY_SIZE}),
+    "1x": Schedule("Detectron2", 90_000, (60_000, 80_000), fields={**_COCO, "train_min_sides": _SIX_SIZES}),
+    "2x": Schedule("Detectron2", 180_000, (120_000, 160_000), fields={**_COCO, "train_min_sides": _SIX_SIZES}),
+    "3x": Schedule("Detectron2", 270_000, (210_000, 250_000), fields={**_COCO, "train_min_sides": _SIX_SIZES}),
+    "cityscapes": Schedule("appendix A", 24_000, (18_000,), 8, 1, _CITY),
+    "cityscapes_from_coco": Schedule("appendix A, from COCO weights", 4_000, (3_000,), 8, 1, _CITY),
+}
