@@ -1,6 +1,9 @@
 """Trains a small model for some steps on a number of replicas, alone or as one of several workers; run by the tests.
 
-python replica_run.py OUT REPLICAS [WORKER_INDEX HOST:PORT HOST:PORT ...]
+python replica_run.py OUT REPLICAS IMAGES EPOCHS [WORKER_INDEX HOST:PORT HOST:PORT ...]
+
+Each of the EPOCHS has one step of IMAGES images, all replicas together. Replicas beyond one for each worker are CPUs,
+which TensorFlow's strategy for several workers does not use by itself.
 """
 
 import contextlib
@@ -34,27 +37,43 @@ FIELDS = {
     "batch_size": 4,
     "gradient_clip_norm": 0.5,
 }
-EPOCHS = 3
 
 
-def main(out, replicas, index=None, *workers):
+def main(out, replicas, images, epochs, index=None, *workers):
     """Writes weights and losses to `out`."""
+    replicas, images, epochs = int(replicas), int(images), int(epochs)
     if workers:
+        use_cpus(replicas // len(workers))
         strategy = make_strategy(workers=workers, worker_index=int(index))
     else:
-        strategy = make_strategy(int(replicas))
+        strategy = make_strategy(replicas)
     from mrcnn_keras import MaskRCNN, MaskRCNNConfig
     from mrcnn_keras.data import ShapesDataset
 
-    assert strategy.num_replicas_in_sync == int(replicas)
-    with strategy.scope() if int(replicas) > 1 else contextlib.nullcontext():
-        model = MaskRCNN(MaskRCNNConfig(**FIELDS))
-        model.compile(total_steps=EPOCHS)
+    assert strategy.num_replicas_in_sync == replicas
+    with strategy.scope() if replicas > 1 else contextlib.nullcontext():
+        model = MaskRCNN(MaskRCNNConfig(**{**FIELDS, "batch_size": images}))
+        model.compile(total_steps=epochs)
     # Five images to validate on: in the second batch a replica goes without.
-    train, validation = ShapesDataset(16, seed=0, size=(64, 64)), ShapesDataset(5, seed=5, size=(64, 64))
-    history = model.fit(train, validation_data=validation, epochs=EPOCHS, steps_per_epoch=1, verbose=0).history
+    train, validation = ShapesDataset(max(16, images), seed=0, size=(64, 64)), ShapesDataset(5, seed=5, size=(64, 64))
+    history = model.fit(train, validation_data=validation, epochs=epochs, steps_per_epoch=1, verbose=0).history
     weights = {variable.path.replace("/", "|"): np.array(variable) for variable in model.trainable_variables}
     np.savez(out, chief=is_chief(strategy), **weights, **{f"history {key}": value for key, value in history.items()})
+
+
+def use_cpus(count):
+    """Give each worker so many CPU devices as if they were GPUs."""
+    import tensorflow as tf
+    from tensorflow.python.distribute import collective_all_reduce_strategy as strategies
+
+    if count > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+    def local_devices(self, cluster_resolver, worker_device):
+        return tuple(f"{worker_device}/device:CPU:{number}" for number in range(count)), "CPU"
+
+    strategies.CollectiveAllReduceExtended._initialize_local_devices = local_devices
 
 
 if __name__ == "__main__":

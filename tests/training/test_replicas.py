@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 RUN = pathlib.Path(__file__).with_name("replica_run.py")
+IMAGES, EPOCHS = 4, 3
 
 
 def _start(*arguments):
@@ -48,13 +49,13 @@ def _assert_same(found, expected):
 @pytest.fixture(scope="module")
 def on_one_device(tmp_path_factory):
     path = tmp_path_factory.mktemp("one") / "one.npz"
-    _finish(_start(path, 1))
+    _finish(_start(path, 1, IMAGES, EPOCHS))
     return path
 
 
 @pytest.mark.slow
 def test_replicas_make_the_steps_of_one_device(on_one_device, tmp_path):
-    _finish(_start(tmp_path / "two.npz", 2))
+    _finish(_start(tmp_path / "two.npz", 2, IMAGES, EPOCHS))
     _assert_same(tmp_path / "two.npz", on_one_device)
 
 
@@ -62,7 +63,7 @@ def test_replicas_make_the_steps_of_one_device(on_one_device, tmp_path):
 def test_workers_make_the_steps_of_one_device(on_one_device, tmp_path):
     addresses = [f"localhost:{port}" for port in _free_ports(2)]
     paths = [tmp_path / f"worker{index}.npz" for index in range(2)]
-    _finish(*[_start(path, 2, index, *addresses) for index, path in enumerate(paths)])
+    _finish(*[_start(path, 2, IMAGES, EPOCHS, index, *addresses) for index, path in enumerate(paths)])
     for path in paths:
         _assert_same(path, on_one_device)
     assert [bool(np.load(path)["chief"]) for path in paths] == [True, False]
