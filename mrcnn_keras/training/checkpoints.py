@@ -16,6 +16,7 @@ import tensorflow as tf
 from . import checkpoint_files as files
 from .cluster import is_chief
 from .replicas import lost_worker, same_on_all_workers, spans_workers
+from .restoring import load_checkpoint, newest_checkpoint
 
 # The metric by which a model is the best: the first of these that is there.
 _METRICS = ("val_keypoints_AP", "val_segm_AP", "val_bbox_AP")
@@ -88,11 +89,14 @@ class Checkpoints(keras.callbacks.Callback):
                 `resume` is False.
         """
         self._facts = {**facts, "optimizer": type(model.optimizer).__name__}
-        found = self._newest_whole()
+        found = newest_checkpoint(self.folder)
+        if found and not self.resume:
+            raise ValueError(f"{self.folder} has a training's states, the newest {found[0].name}; go on with "
+                             "resume=True, or choose another folder")  # fmt: skip
         self._step = int(model.optimizer.iterations.numpy())
         if found is not None:
             path, state, config = found
-            self._load(model, path, state, config)
+            load_checkpoint(model, path, config, state["facts"], self._facts)
             self._step, self.best, self._resumed = state["step"], state["best"], state["means"]
             print(f"going on from {path}", file=sys.stderr)
         self._saved = self._first = self._step
@@ -102,38 +106,6 @@ class Checkpoints(keras.callbacks.Callback):
             f"the workers do not go on from the same step: {self.folder} must be a folder that all of them see",
         )
         return self._step
-
-    def _newest_whole(self) -> tuple[pathlib.Path, dict[str, Any], dict[str, Any]] | None:
-        paths = files.checkpoint_paths(self.folder)
-        if paths and not self.resume:
-            raise ValueError(f"{self.folder} has a training's states, the newest {paths[-1].name}; go on with "
-                             "resume=True, or choose another folder")  # fmt: skip
-        for path in reversed(paths):
-            try:
-                return path, *files.read_checkpoint(path)
-            except ValueError as error:
-                warnings.warn(f"{error}; taking the one before it", stacklevel=2)
-        if paths:
-            raise ValueError(f"none of the {len(paths)} checkpoints in {self.folder} is whole; remove them")
-        return None
-
-    def _load(self, model: keras.Model, path: pathlib.Path, state: dict[str, Any], config: dict[str, Any]) -> None:
-        if state["facts"]["optimizer"] != self._facts["optimizer"]:
-            raise ValueError(f"{path} was written with the optimizer {state['facts']['optimizer']}, and the model is "
-                             f"compiled with {self._facts['optimizer']}")  # fmt: skip
-        own = model.get_config()["config"]
-        others = [f"{name}={_listed(config[name])} (now {_listed(value)})" for name, value in own.items()
-                  if name in config and _listed(config[name]) != _listed(value)]  # fmt: skip
-        others += [f"{name}: {value} (now {self._facts[name]})" for name, value in state["facts"].items()
-                   if self._facts.get(name, value) != value]  # fmt: skip
-        try:
-            model.load_weights(path)
-        except (ValueError, KeyError) as error:
-            raise ValueError(
-                f"{path} is of another model: {', '.join(others) or error}; use its settings, or another folder"
-            ) from None
-        if others:
-            warnings.warn(f"going on with other settings than those of {path}: {', '.join(others)}", stacklevel=2)
 
     # ---- writing ----
 
@@ -277,8 +249,3 @@ class Checkpoints(keras.callbacks.Callback):
         else:
             print(f"the state after step {self._step} is in {self.folder}; the same call goes on from there",
                   file=sys.stderr)  # fmt: skip
-
-
-def _listed(value: Any) -> Any:
-    """A config's value as JSON has it."""
-    return [_listed(one) for one in value] if isinstance(value, (list, tuple)) else value

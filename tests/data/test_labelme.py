@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_keras.data import LabelMeDataset, rle, training_batches
+from mrcnn_keras.data import LabelMeDataset, training_batches
+
+from .mask_pixels import block, masks_of
 
 _SIZE = (40, 60)
 _SQUARE = [[5, 10], [15, 10], [15, 20], [5, 20]]
@@ -39,16 +41,6 @@ def _write(folder, name, shapes, image=True, **fields):
     return folder
 
 
-def _masks(annotations):
-    return [rle.columns(mask, 0, annotations.size[1]).T.astype(bool) for mask in annotations.masks]
-
-
-def _block(x1, y1, x2, y2):
-    mask = np.zeros(_SIZE, bool)
-    mask[y1:y2, x1:x2] = True
-    return mask
-
-
 def test_files_labels_and_negatives(tmp_path):
     _write(tmp_path, "b", [_shape("dog"), _shape("ärmel", [[30, 5], [50, 5], [50, 25]])])
     _write(tmp_path, "a", [])
@@ -60,7 +52,7 @@ def test_files_labels_and_negatives(tmp_path):
     assert len(dataset.load(0)[1]) == 0
     image, found = dataset.load(1)
     assert (image == 90).all() and found.ids == [0, 1] and found.class_ids.tolist() == [1, 2]
-    np.testing.assert_array_equal(_masks(found)[0], _block(5, 10, 15, 20))
+    np.testing.assert_array_equal(masks_of(found)[0], block(_SIZE, 5, 10, 15, 20))
     assert found.areas[1] == pytest.approx(200, abs=20)
 
 
@@ -85,12 +77,12 @@ def test_every_kind_of_shape_with_corners(tmp_path):
         _shape(points=[[20, 15], [26, 23]], shape_type="circle"),
         {"label": "cat", "points": _SQUARE},  # files of old versions say nothing else
     ]
-    masks = _masks(LabelMeDataset(_write(tmp_path, "a", shapes)).load_annotations(0))
+    masks = masks_of(LabelMeDataset(_write(tmp_path, "a", shapes)).load_annotations(0))
     y, x = np.mgrid[: _SIZE[0], : _SIZE[1]] + 0.5
-    square = _block(5, 10, 15, 20)
+    square = block(_SIZE, 5, 10, 15, 20)
     for mask, expected in zip(
         masks,
-        [_block(20, 4, 30, 20), square, square, np.hypot(x - 20, y - 15) <= 10, square],
+        [block(_SIZE, 20, 4, 30, 20), square, square, np.hypot(x - 20, y - 15) <= 10, square],
         strict=True,
     ):
         np.testing.assert_array_equal(mask, expected)
@@ -101,8 +93,8 @@ def test_a_mask_lies_in_its_box_whether_or_not_that_counts_the_last_pixel_in(tmp
     small = np.random.default_rng(0).random((7, 9)) < 0.5
     points = [[12.0, 30.0], [12.0 + 9 - last, 30.0 + 7 - last]]
     shapes = [_shape(points=points, shape_type="mask", mask=_png(small))]
-    (mask,) = _masks(LabelMeDataset(_write(tmp_path, "a", shapes)).load_annotations(0))
-    expected = _block(0, 0, 0, 0)
+    (mask,) = masks_of(LabelMeDataset(_write(tmp_path, "a", shapes)).load_annotations(0))
+    expected = block(_SIZE, 0, 0, 0, 0)
     expected[30:37, 12:21] = small
     np.testing.assert_array_equal(mask, expected)
 
@@ -120,7 +112,7 @@ def test_shapes_of_one_label_and_group_are_one_object(tmp_path):
     found = LabelMeDataset(_write(tmp_path, "a", shapes)).load_annotations(0)
     assert found.ids == [0, 1, 3, 4, 5] and found.class_ids.tolist() == [0, 1, 0, 0, 0]
     assert found.areas.tolist() == [32, 16, 16, 16, 16]
-    np.testing.assert_array_equal(_masks(found)[0], _block(0, 0, 4, 4) | _block(10, 0, 14, 4))
+    np.testing.assert_array_equal(masks_of(found)[0], block(_SIZE, 0, 0, 4, 4) | block(_SIZE, 10, 0, 14, 4))
 
 
 def test_labels_that_mean_no_object_are_passed_over(tmp_path):
@@ -261,7 +253,7 @@ def test_broken_json_and_empty_folders(tmp_path):
         LabelMeDataset(tmp_path, tmp_path / "nowhere")
 
 
-def test_training_batches_have_masks(tmp_path):
+def test_training_batches_havemasks_of(tmp_path):
     _write(tmp_path, "a", [_shape("dog"), _shape("cat", [[40, 20], [40, 29]], "circle")])
     small = np.tri(12, dtype=bool)
     embedded = {"imageData": _png(_photo(200)), "imagePath": "gone.png"}

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_keras.data import ViaDataset, rle, training_batches
+from mrcnn_keras.data import ViaDataset, training_batches
+
+from .mask_pixels import block, masks_of
 
 _SIZE = (40, 60)
 _SQUARE = {"name": "polygon", "all_points_x": [5, 15, 15, 5], "all_points_y": [10, 10, 20, 20]}
@@ -56,16 +58,6 @@ def _attributes(regions):
     return regions[0]["region_attributes"] if regions else {}
 
 
-def _masks(annotations):
-    return [rle.columns(mask, 0, annotations.size[1]).T.astype(bool) for mask in annotations.masks]
-
-
-def _block(x1, y1, x2, y2):
-    mask = np.zeros(_SIZE, bool)
-    mask[y1:y2, x1:x2] = True
-    return mask
-
-
 def test_version_1_has_regions_in_an_object(tmp_path):
     regions = {
         "0": _region(kind="dog"),
@@ -78,7 +70,7 @@ def test_version_1_has_regions_in_an_object(tmp_path):
     found = dataset.load(0)[1]
     assert found.ids == [0, 1] and found.class_ids.tolist() == [1, 0] and not found.is_crowd.any()
     np.testing.assert_array_equal(found.boxes, [[5, 10, 15, 20], [30, 4, 38, 10]])
-    for mask, expected in zip(_masks(found), (_block(5, 10, 15, 20), _block(30, 4, 38, 10)), strict=True):
+    for mask, expected in zip(masks_of(found), (block(_SIZE, 5, 10, 15, 20), block(_SIZE, 30, 4, 38, 10)), strict=True):
         np.testing.assert_array_equal(mask, expected)
     assert len(dataset.load(2)[1]) == 0  # a negative
 
@@ -132,7 +124,7 @@ def test_circles_and_turned_ellipses_cover_the_pixels_whose_centre_they_hold(tmp
     circle = {"name": "circle", "cx": 20, "cy": 15, "r": 7.5}
     turned = {"name": "ellipse", "cx": 30, "cy": 20, "rx": 14, "ry": 5, "theta": 0.5}
     straight = {"name": "ellipse", "cx": 30, "cy": 20, "rx": 14, "ry": 5}
-    masks = _masks(
+    masks = masks_of(
         ViaDataset(*_write(tmp_path, [_region(circle), _region(turned), _region(straight)])).load_annotations(0)
     )
     y, x = np.mgrid[: _SIZE[0], : _SIZE[1]] + 0.5
@@ -146,7 +138,7 @@ def test_circles_and_turned_ellipses_cover_the_pixels_whose_centre_they_hold(tmp
 def test_a_polyline_that_ends_where_it_began_is_a_polygon(tmp_path):
     closed = {"name": "polyline", "all_points_x": [5, 15, 15, 5, 5], "all_points_y": [10, 10, 20, 20, 11]}
     found = ViaDataset(*_write(tmp_path, [_region(closed)])).load_annotations(0)
-    np.testing.assert_array_equal(_masks(found)[0], _block(5, 10, 15, 20))
+    np.testing.assert_array_equal(masks_of(found)[0], block(_SIZE, 5, 10, 15, 20))
 
 
 def test_regions_are_cut_off_at_the_images_edge(tmp_path):
@@ -311,7 +303,7 @@ def test_exif_orientation_is_applied(tmp_path):
     assert dataset.image_size(0) == _SIZE and dataset.load(0)[1].size == _SIZE
 
 
-def test_training_batches_have_masks(tmp_path):
+def test_training_batches_havemasks_of(tmp_path):
     dataset = ViaDataset(
         *_write(tmp_path, [_region(kind="dog"), _region({"name": "circle", "cx": 40, "cy": 20, "r": 9}, kind="cat")])
     )
