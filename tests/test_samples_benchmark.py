@@ -88,8 +88,8 @@ def test_coco_on_two_devices_killed_resumed_evaluated_and_sent_in(coco, tmp_path
     model = ["--model", out / "last.keras", "--set", "score_threshold=0"]
     assert "masks" in run("coco", "evaluate", "--dataset", coco, *model)
     run("coco", "submit", "--dataset", coco, "--out", tmp_path / "results", *model)
-    files = list((tmp_path / "results").glob("*.json"))
-    assert len(files) == 2
+    files = sorted((tmp_path / "results").iterdir())
+    assert [file.name for file in files] == ["bbox.json", "segm.json"]
     for file in files:
         results = json.loads(file.read_text())
         assert {result["image_id"] for result in results} == {1, 2}

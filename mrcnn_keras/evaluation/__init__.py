@@ -3,8 +3,9 @@
 from mrcnn_keras.evaluation.cityscapes import evaluate_cityscapes
 from mrcnn_keras.evaluation.cityscapes_results import write_cityscapes_results
 from mrcnn_keras.evaluation.coco import evaluate_coco, evaluate_results
+from mrcnn_keras.evaluation.coco_results import write_coco_results
 from mrcnn_keras.evaluation.ground_truth import coco_ground_truth
-from mrcnn_keras.evaluation.table import format_table
+from mrcnn_keras.evaluation.table import format_class_table, format_table
 
 __all__ = [
     "CityscapesEvaluation",
@@ -13,8 +14,10 @@ __all__ = [
     "evaluate_cityscapes",
     "evaluate_coco",
     "evaluate_results",
+    "format_class_table",
     "format_table",
     "write_cityscapes_results",
+    "write_coco_results",
 ]
 
 

@@ -68,11 +68,12 @@ class GroundTruth:
         return make_coco(self.images, categories, self.annotations)
 
 
-def make_coco(images: list[dict], categories: list[dict], annotations: list[dict]):
-    """A `pycocotools.coco.COCO` of the three parts of an annotation file; prints nothing."""
-    from pycocotools.coco import COCO
+def make_coco(images: list[dict], categories: list[dict], annotations: list[dict], kind: Any = None):
+    """A `pycocotools.coco.COCO`, or one of another `kind`, of the parts of an annotation file; prints nothing."""
+    if kind is None:
+        from pycocotools.coco import COCO as kind
 
-    coco = COCO()
+    coco = kind()
     coco.dataset = {"info": {}, "images": images, "categories": categories, "annotations": annotations}
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()

@@ -1,0 +1,108 @@
+"""Result files as COCO's evaluation server takes them, written while the detections come."""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mrcnn_keras.evaluation.keypoints import with_keypoints_of
+from mrcnn_keras.evaluation.passes import detect_each
+
+# The part of a detection that each file holds besides image, category and score.
+_PARTS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
+_PIXEL_DIGITS, _SCORE_DIGITS = 2, 6
+
+
+def write_coco_results(
+    model: Any,
+    dataset: Any,
+    folder: str | os.PathLike,
+    *,
+    batch_size: int = 1,
+    max_images: int | None = None,
+    verbose: bool = True,
+) -> list[pathlib.Path]:
+    """Detect on every image of a dataset and write `bbox.json`, `segm.json` and `keypoints.json`, those there are.
+
+    Each is a list of {"image_id", "category_id", "score"} with "bbox" [x, y, width, height], "segmentation" (run
+    lengths) or "keypoints" [x, y, score, ...]; pixels are rounded to hundredths. The server wants a file renamed, to
+    detections_test-dev2017_NAME_results.json or person_keypoints_test-dev2017_NAME_results.json, and zipped. Memory
+    does not grow with the images, and a file appears when it is whole.
+
+    Args:
+        model: `MaskRCNN`, or anything with its `detect(images, batch_size=..., masks="rle")`.
+        dataset: `mrcnn_keras.data.Dataset`; annotations are not needed, so a file with "images" and "categories" alone,
+            such as COCO's image_info_test-dev2017.json, will do. Classes are matched as in `evaluate_coco`.
+        folder: made if need be.
+        batch_size: images a batch, 1 or more.
+        max_images: only the first so many images; None: all.
+        verbose: show a progress bar.
+
+    Returns: the files.
+
+    Raises:
+        ValueError: the model's classes are neither as many as the dataset's nor have all their names.
+    """
+    with CocoResultsWriter(folder) as writer:
+
+        def add(index: int, _: Any, found: Any) -> None:
+            if found.keypoints is not None and dataset.keypoints is not None:
+                found = with_keypoints_of(dataset.keypoints, found)
+            writer.add(found.to_coco(dataset.image_id(index), list(dataset.category_ids)))
+
+        detect_each(model, dataset, add, batch_size=batch_size, max_images=max_images, verbose=verbose)
+    return writer.paths
+
+
+class CocoResultsWriter:
+    """Writes detections into a file for each kind; a context, whose end makes the files appear.
+
+    Attributes:
+        paths: the files, after the end.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = pathlib.Path(folder)
+        self.paths: list[pathlib.Path] = []
+        self._open: dict[str, Any] = {}
+
+    def __enter__(self) -> "CocoResultsWriter":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file("bbox")  # there even if nothing is found
+        return self
+
+    def add(self, results: Iterable[Mapping[str, Any]]) -> None:
+        """Write results of `Detections.to_coco`."""
+        for result in results:
+            common = {"image_id": result["image_id"], "category_id": result["category_id"]}
+            common["score"] = round(result["score"], _SCORE_DIGITS)
+            for kind, part in _PARTS.items():
+                if part in result:
+                    self._write(kind, {**common, part: _rounded(result[part])})
+
+    def __exit__(self, error: Any, *_: Any) -> None:
+        for kind, file in self._open.items():
+            file.write("\n]\n")
+            file.close()
+            path = self.folder / f"{kind}.json"
+            if error is None:
+                os.replace(file.name, path)
+                self.paths.append(path)
+            else:
+                os.unlink(file.name)
+
+    def _write(self, kind: str, result: dict[str, Any]) -> None:
+        file = self._file(kind)
+        file.write(",\n" if file.tell() > 1 else "\n")
+        file.write(json.dumps(result))
+
+    def _file(self, kind: str) -> Any:
+        if kind not in self._open:
+            self._open[kind] = open(self.folder / f".{kind}.partial", "w")  # closed by __exit__
+            self._open[kind].write("[")
+        return self._open[kind]
+
+
+def _rounded(value: Any) -> Any:
+    return [round(one, _PIXEL_DIGITS) for one in value] if isinstance(value, list) else value
