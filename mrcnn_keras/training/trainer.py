@@ -1,6 +1,7 @@
 """Training of a model whose losses are the outputs of a graph of their own."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -115,6 +116,7 @@ class Trainer(keras.Model):
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         workers: int = 2,
+        input_hosts: Sequence[str] = (),
         verbose: str | int = "auto",
         callbacks: Any = None,
         **kwargs: Any,
@@ -129,7 +131,9 @@ class Trainer(keras.Model):
             validation_data: the same, for the validation losses of each epoch.
             epochs, initial_epoch, steps_per_epoch: as in Keras; a `Dataset` has as many steps as it has full batches.
             batch_size: images a step for a `Dataset`; None: `config.batch_size`.
-            workers: images prepared at the same time.
+            workers: batches prepared at the same time.
+            input_hosts: addresses of machines that prepare the batches of `train`, see `data.service`; each with so
+                many workers.
             verbose: as in Keras; "auto" is a bar that fits the terminal, and Keras' own elsewhere.
             callbacks: Keras callbacks.
             **kwargs: as `keras.Model.fit`: `validation_freq`, `validation_steps`, ...
@@ -144,7 +148,7 @@ class Trainer(keras.Model):
         name_of_image = train.image_name if isinstance(train, Dataset) else str
         if isinstance(train, Dataset):
             steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
-            train = self._training_feed(train, batch_size, workers)
+            train = self._training_feed(train, batch_size, workers, input_hosts)
         if isinstance(validation_data, Dataset):
             if self.distribute_strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
                 kwargs.setdefault("validation_steps", -(-len(validation_data) // batch_size))
@@ -173,11 +177,11 @@ class Trainer(keras.Model):
                 raise
             raise explained from None
 
-    def _training_feed(self, dataset: Dataset, batch_size: int, workers: int) -> Any:
+    def _training_feed(self, dataset: Dataset, batch_size: int, workers: int, hosts: Sequence[str]) -> Any:
         check_dataset(dataset, self.config)
         self.config = with_names(self.config, dataset)
         start = int(self.optimizer.iterations.numpy())
-        return training_feed(dataset, self.config, batch_size, workers, start, self.distribute_strategy)
+        return training_feed(dataset, self.config, batch_size, workers, start, self.distribute_strategy, hosts)
 
     def _prepare_optimizer(self, images_per_step: int, total_steps: int) -> None:
         if self._default_schedule and total_steps and int(self.optimizer.iterations.numpy()) == 0:
