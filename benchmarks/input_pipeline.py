@@ -1,11 +1,12 @@
 """Images a second of the input pipeline at 800x1333, beside torchvision's, and where the time goes.
 
-python benchmarks/input_pipeline.py --images DIR --annotations FILE [--torch-python PATH] [--rounds N]
+python benchmarks/input_pipeline.py [--images DIR --annotations FILE] [--torch-python PATH] [--rounds N]
 
-A folder of photos in the COCO format; each is decoded, resized to a short side of 640 to 800 and a long side of at most
-1333, mirrored half of the time and handed over in batches with its objects. This package makes mask crops of 112 x 112,
-as training uses them; torchvision (`CocoDetection`, `wrap_dataset_for_transforms_v2`, transforms v2 on tensors) makes
-the full-size masks that its models train on, and hands over a list of images that are not padded yet.
+A folder of photos in the COCO format, by default of made-up ones; each is decoded, resized to a short side of 640 to
+800 and a long side of at most 1333, mirrored half of the time and handed over in batches with its objects. This package
+makes mask crops of 112 x 112, as training uses them; torchvision (`CocoDetection`, `wrap_dataset_for_transforms_v2`,
+transforms v2 on tensors) makes the full-size masks that its models train on, and hands over a list of images that are
+not padded yet.
 
 Each contestant has a process of its own with two workers: threads here, processes there. They take turns; medians. The
 first batches of each turn are not timed. Without torchvision in this Python, `--torch-python` names one that has it
@@ -15,9 +16,11 @@ first batches of each turn are not timed. Without torchvision in this Python, `-
 import argparse
 import itertools
 import json
+import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 SIDES = (640, 672, 704, 736, 768, 800)
@@ -76,7 +79,8 @@ def take_turns(args) -> None:
 
 def stages(args) -> dict[str, float]:
     """Milliseconds an image of each stage, one after the other in one thread."""
-    from mrcnn_keras.data import CocoDataset, augmentation, pipeline, rle
+    from mrcnn_keras.data import CocoDataset, augmentation, rle
+    from mrcnn_keras.data.recipe import BatchRecipe
     from mrcnn_keras.data.tfdata import parallel_batches
 
     spent = {}
@@ -92,12 +96,11 @@ def stages(args) -> dict[str, float]:
 
         setattr(owner, name, run)
 
-    makers = []
-    maker_class = pipeline.BatchMaker
-    pipeline.BatchMaker = lambda *arguments: makers.append(maker_class(*arguments)) or makers[0]
-    dataset = CocoDataset(args.images, args.annotations)
-    pipeline.training_batches(dataset, batch_size=args.batch_size, min_side=SIDES, max_side=MAX_SIDE)
-    make = makers[0]
+    jitter = {"color_jitter": (0, 0, 0, 0), "scale_jitter": (), "crop_size": (1, 1)}
+    order = {"seed": 0, "shuffle": True, "repeat": True, "drop_remainder": True, "skip_broken": False}
+    sizes = {"size_divisor": 32, "mask_size": 112, "num_keypoints": 0}
+    recipe = BatchRecipe(args.batch_size, SIDES, MAX_SIDE, flip=True, **sizes, **order, **jitter)
+    make = recipe.maker(CocoDataset(args.images, args.annotations))
     timed(CocoDataset, "load_image", "decode")
     timed(CocoDataset, "load_annotations", "read and rasterise annotations")
     timed(CocoDataset, "repaired", "check annotations")
@@ -121,8 +124,9 @@ def stages(args) -> dict[str, float]:
 class Contestant:
     """A process that takes a turn when asked to."""
 
-    def __init__(self, name: str, python: str):
-        command = [python, __file__, *sys.argv[1:], "--contestant", name]
+    def __init__(self, name: str, python: str, args: argparse.Namespace):
+        files = ["--images", args.images, "--annotations", args.annotations]
+        command = [python, __file__, *sys.argv[1:], *files, "--contestant", name]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.rates: list[float] = []
 
@@ -141,6 +145,21 @@ class Contestant:
         self.process.wait()
 
 
+def make_up(folder: pathlib.Path) -> tuple[str, str]:
+    """Photos of smooth noise and a file of as many objects as COCO has for them."""
+    import coco_size
+    import numpy as np
+    from PIL import Image
+
+    noise, size = np.random.default_rng(0), (coco_size.WIDTH, coco_size.HEIGHT)
+    (folder / "images").mkdir()
+    for number in range(60):
+        photo = Image.fromarray(noise.integers(0, 256, (60, 80, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        photo.save(folder / "images" / f"{number:012d}.jpg", quality=95)
+    coco_size.make("instances", folder, 60)
+    return str(folder / "images"), str(folder / "instances.json")
+
+
 def has_torchvision(python: str) -> bool:
     """Whether a Python can import what the contestant needs."""
     test = [python, "-c", "import torchvision, pycocotools.mask"]
@@ -154,7 +173,7 @@ def compare(args) -> None:
         pythons["torchvision"] = args.torch_python
     else:
         print(f"no torchvision in {args.torch_python}; --torch-python names a Python that has it\n")
-    contestants = {name: Contestant(name, python) for name, python in pythons.items()}
+    contestants = {name: Contestant(name, python, args) for name, python in pythons.items()}
     for _ in range(args.rounds):
         for contestant in contestants.values():
             contestant.turn()
@@ -166,10 +185,18 @@ def compare(args) -> None:
         print(f"| {name} | {statistics.median(rates):.1f} | {min(rates):.1f} to {max(rates):.1f} |")
 
 
+def report(args) -> None:
+    """Both tables."""
+    compare(args)
+    print("\n| stage of mrcnn_keras, one thread | ms an image |\n|---|---|")
+    for name, milliseconds in stages(args).items():
+        print(f"| {name} | {milliseconds:.2f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", required=True, help="folder of photos")
-    parser.add_argument("--annotations", required=True, help="JSON file in the COCO format")
+    parser.add_argument("--images", help="folder of photos")
+    parser.add_argument("--annotations", help="JSON file in the COCO format")
     parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--batches", type=int, default=40, help="timed in each turn")
@@ -180,10 +207,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.contestant:
         return take_turns(args)
-    compare(args)
-    print("\n| stage of mrcnn_keras, one thread | ms an image |\n|---|---|")
-    for name, milliseconds in stages(args).items():
-        print(f"| {name} | {milliseconds:.2f} |")
+    with tempfile.TemporaryDirectory() as folder:
+        if not args.images:
+            args.images, args.annotations = make_up(pathlib.Path(folder))
+        report(args)
 
 
 if __name__ == "__main__":

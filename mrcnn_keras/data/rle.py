@@ -65,7 +65,7 @@ def from_segmentation(segmentation: list | dict, height: int, width: int) -> dic
     polygons = [checked_polygon(polygon, height, width) for polygon in segmentation]
     if not polygons:
         raise ValueError("segmentation has no polygon")
-    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return union(coco_mask.frPyObjects(polygons, height, width))
 
 
 def checked_polygon(polygon: list, height: int, width: int) -> list[float]:
