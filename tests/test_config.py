@@ -42,11 +42,35 @@ def test_unknown_field_names_the_near_one():
         ("class_names", ("one",)),
         ("weight_decay", float("nan")),
         ("mask_head", "mlp5"),
+        ("color_jitter", (0.4, 0.4, 0.4)),
+        ("color_jitter", (0.4, -0.1, 0.4, 0.1)),
+        ("color_jitter", (0.4, 0.4, 0.4, 0.6)),
+        ("scale_jitter", (2.0, 0.1)),
+        ("scale_jitter", (0.0, 2.0)),
+        ("scale_jitter", (1.0,)),
+        ("crop_size", (1024,)),
+        ("crop_size", (0, 64)),
+        ("crop_size", (64.5, 64)),
+        ("min_side_sampling", "random"),
     ],
 )
 def test_bad_values_are_refused_by_name_and_value(field, value):
     with pytest.raises(ValueError, match=field):
         MaskRCNNConfig(**{field: value})
+
+
+@pytest.mark.parametrize("sides", [(), (640,), (800, 640), (640, 672, 704)])
+def test_a_range_of_short_sides_needs_its_two_ends(sides):
+    with pytest.raises(ValueError, match=r"train_min_sides=\(.*min_side_sampling='range'"):
+        MaskRCNNConfig(train_min_sides=sides, min_side_sampling="range")
+
+
+def test_a_model_saved_before_there_were_random_changes_has_none():
+    fields = MaskRCNNConfig(num_classes=3).to_dict()
+    for name in ("color_jitter", "scale_jitter", "crop_size", "min_side_sampling"):
+        del fields[name]
+    config = make_config(fields)
+    assert (config.color_jitter, config.scale_jitter, config.min_side_sampling) == ((0.0,) * 4, (), "choice")
 
 
 def test_config_cannot_be_changed_in_place():

@@ -17,6 +17,7 @@ def check(config: Any) -> None:
     _check_choices(config)
     _check_ranges(config)
     _check_image(config)
+    _check_augmentation(config)
     _check_network(config)
     _check_keypoints(config)
     _check_training(config)
@@ -32,6 +33,7 @@ def _check_choices(config: Any) -> None:
     choices = {
         "backbone": tuple(BACKBONES),
         "features": ("fpn", "c4", "c5", "dc5"),
+        "min_side_sampling": ("choice", "range"),
         "stem_pool": ("symmetric", "same"),
         "resize": ("detectron2", "torchvision", "matterport"),
         "backbone_norm": NORMS,
@@ -98,6 +100,19 @@ def _check_image(config: Any) -> None:
             raise ValueError(f"{name}={getattr(config, name)}: expected three numbers, for R, G and B")
     if min(config.pixel_std) <= 0:
         raise ValueError(f"pixel_std={config.pixel_std}: expected numbers above 0")
+
+
+def _check_augmentation(config: Any) -> None:
+    sides, strengths, scales = config.train_min_sides, config.color_jitter, config.scale_jitter
+    if config.min_side_sampling == "range" and not (len(sides) == 2 and 1 <= sides[0] <= sides[1]):
+        raise ValueError(f"train_min_sides={sides}: min_side_sampling='range' needs the least and the most")
+    if len(strengths) != 4 or not all(value >= 0 for value in strengths) or strengths[3] > 0.5:
+        expected = "four numbers from 0 up, for brightness, contrast, saturation and hue, the last at most 0.5"
+        raise ValueError(f"color_jitter={strengths}: expected {expected}")
+    if scales and not (len(scales) == 2 and 0 < scales[0] <= scales[1]):
+        raise ValueError(f"scale_jitter={scales}: expected the least and the most scale, above 0, or ()")
+    if len(config.crop_size) != 2 or not all(isinstance(side, int) and side > 0 for side in config.crop_size):
+        raise ValueError(f"crop_size={config.crop_size}: expected (height, width), whole numbers from 1 up")
 
 
 def _check_network(config: Any) -> None:

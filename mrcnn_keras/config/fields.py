@@ -23,7 +23,14 @@ class MaskRCNNConfig:
         class_names: one name a class.
         image_min_side: the shorter side after resizing (test time, and training unless `train_min_sides` is set).
         image_max_side: the longer side never exceeds this.
-        train_min_sides: shorter sides to choose from at random in training; empty: `image_min_side`.
+        train_min_sides: shorter sides in training, one of which is drawn for each image; empty: `image_min_side`.
+        min_side_sampling: "choice" of one of `train_min_sides`, or "range": any whole number from the first to the
+            second.
+        color_jitter: how much brightness, contrast, saturation (each from 0 up) and hue (to 0.5 circles) change at
+            random in training; 0.4 stands for factors in [0.6, 1.4].
+        scale_jitter: least and most scale, (0.1, 2.0) in the paper, of large-scale jitter in training (Ghiasi et al.,
+            CVPR 2021), which then takes the place of `train_min_sides`; empty: none.
+        crop_size: (height, width) that it crops and pads to; at scale 1 a photo just fits.
         size_divisor: images are padded to a multiple of this.
         resize: the system whose way of resizing a photo for detection is followed: "detectron2" (Pillow), "torchvision"
             or "matterport".
@@ -89,6 +96,10 @@ class MaskRCNNConfig:
     image_min_side: int = 800
     image_max_side: int = 1333
     train_min_sides: tuple[int, ...] = ()
+    min_side_sampling: str = "choice"
+    color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    scale_jitter: tuple[float, ...] = ()
+    crop_size: tuple[int, int] = (1024, 1024)
     size_divisor: int = 32
     resize: str = "detectron2"
     square_padding: bool = False

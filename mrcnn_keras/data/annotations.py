@@ -120,9 +120,10 @@ def repair(annotations: Annotations) -> tuple[Annotations, list[tuple[str, str]]
     height, width = annotations.size
     limits = np.array([width, height, width, height], np.float32)
     clipped = np.clip(annotations.boxes, 0, limits)
+    around = None if annotations.masks is None else rle_lib.boxes(annotations.masks)
     keep, notes = np.ones(len(annotations), bool), []
     for row, (box, original) in enumerate(zip(clipped, annotations.boxes, strict=True)):
-        fault = _fault(annotations, row, box)
+        fault = _fault(original, box, None if around is None else around[row])
         keep[row] = fault is None
         named = f"annotation {annotations.ids[row]}: box {np.round(original, 2).tolist()}"
         if fault is not None:
@@ -132,15 +133,14 @@ def repair(annotations: Annotations) -> tuple[Annotations, list[tuple[str, str]]
     return dataclasses.replace(annotations, boxes=clipped).take(keep), notes
 
 
-def _fault(annotations: Annotations, row: int, clipped: np.ndarray) -> str | None:
-    if not np.isfinite(annotations.boxes[row]).all():
+def _fault(box: np.ndarray, clipped: np.ndarray, around_mask: np.ndarray | None) -> str | None:
+    if not np.isfinite(box).all():
         return "is not finite"
     if (clipped[2:] - clipped[:2] <= _MIN_SIDE).any():
         return "has no area inside the image"
-    if annotations.masks is None:
+    if around_mask is None:
         return None
-    around = rle_lib.boxes([annotations.masks[row]])[0]
-    if (np.minimum(around[2:], clipped[2:]) <= np.maximum(around[:2], clipped[:2])).any():
+    if (np.minimum(around_mask[2:], clipped[2:]) <= np.maximum(around_mask[:2], clipped[:2])).any():
         return "has a mask without a pixel in the box"
     return None
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from mrcnn_keras.data import rle
 from mrcnn_keras.data.annotations import Annotations
+from mrcnn_keras.data.augmentation import Augmentation
 from mrcnn_keras.data.dataset import Dataset
-from mrcnn_keras.data.images import resize_image, resized_size
 from mrcnn_keras.data.plan import BatchPlan
 
 # Object slots come in multiples of this, so that batches have few distinct shapes.
@@ -27,10 +27,10 @@ class _Example:
     masks: np.ndarray  # uint8 (N, S, S)
     keypoints: np.ndarray  # float32 (N, J, 3)
 
-    def mirror(self, partners: list[int]) -> None:
+    def mirror_objects(self, partners: list[int]) -> None:
         """Swap left and right; `partners` says which keypoint each one becomes."""
         width = self.image.shape[1]
-        self.image, self.masks = self.image[:, ::-1], self.masks[:, :, ::-1]
+        self.masks = self.masks[:, :, ::-1]
         self.boxes[:, [0, 2]] = width - self.boxes[:, [2, 0]]
         self.keypoints = self.keypoints[:, partners]
         labelled = self.keypoints[..., 2] > 0
@@ -43,10 +43,8 @@ class BatchMaker:
 
     dataset: Dataset
     plan: BatchPlan
-    min_sides: tuple[int, ...]
-    max_side: int
+    augmentation: Augmentation
     size_divisor: int
-    flip: bool
     mask_size: int
     num_keypoints: int
     skip_broken: bool
@@ -67,19 +65,25 @@ class BatchMaker:
 
     def __call__(self, step: int, rows: slice = slice(None)) -> tuple[np.ndarray, ...]:
         """The arrays of batch `step`, or of some rows of it."""
-        flips, scales = self.plan.augmentation(int(step))
-        indices = self.plan.batch(int(step))
+        drawn, indices = self.plan.augmentation(int(step)), self.plan.batch(int(step))
         examples = []
-        for index, flip, scale in zip(indices.tolist()[rows], flips[rows], scales[rows], strict=False):
+        for index, uniform in zip(indices.tolist()[rows], drawn[rows], strict=False):
             loaded = self._load(index)
             if loaded is not None:
-                min_side = self.min_sides[int(scale * len(self.min_sides))]
-                examples.append(self._example(*loaded, min_side, self.flip and flip < 0.5))
+                examples.append(self._example(*loaded, uniform))
         return self._assemble(examples)
+
+    def part(self, num_shards: int, shards: tuple[int, ...], number: int) -> tuple[np.ndarray, ...]:
+        """Part `number` of all those that some of the equal shards of each batch are, step by step."""
+        step, place = divmod(number, len(shards))
+        images = self.plan.batch_size // num_shards
+        first = shards[place] * images
+        arrays = self(step, slice(first, first + images))
+        return arrays if len(arrays[0]) or num_shards == 1 else self.blank()
 
     def blank(self) -> tuple[np.ndarray, ...]:
         """The arrays of one black image without objects, whose `image_index` is -1."""
-        image = np.zeros((self.min_sides[0], self.min_sides[0], 3), np.uint8)
+        image = np.zeros((*self.augmentation.blank_size, 3), np.uint8)
         masks, keypoints = np.zeros((0, self.mask_size, self.mask_size)), np.zeros((0, self.num_keypoints, 3))
         return self._assemble([_Example(-1, image, np.zeros((0, 4)), np.zeros(0), masks, keypoints)])
 
@@ -100,31 +104,33 @@ class BatchMaker:
                 return None
         raise ValueError(f"no usable image within {attempts} from index {index} on; see dataset.report()")
 
-    def _example(self, index: int, image: np.ndarray, annotations: Annotations, min_side: int, flip: bool) -> _Example:
+    def _example(self, index: int, photo: np.ndarray, annotations: Annotations, uniform: np.ndarray) -> _Example:
+        view = self.augmentation.view(photo.shape[:2], uniform)
         found = self.dataset.repaired(index, annotations.take(~annotations.is_crowd))
         if found.masks is None and self.mask_size and len(found):
             name = self.dataset.image_name(index)
             raise ValueError(f"image {name!r} has boxes but no masks; pass mask_size=0 to use boxes only")
-        height, width = image.shape[:2]
-        new_height, new_width = resized_size(height, width, min_side, self.max_side)
-        scale = np.array([new_width / width, new_height / height] * 2)
+        found = self.augmentation.objects(found, view)
         crops = np.zeros((len(found), self.mask_size, self.mask_size), np.uint8)
         for row in range(len(found) if self.mask_size else 0):
             crops[row] = rle.coverage(found.masks[row], found.boxes[row], self.mask_size)
+        origin = np.array(view.window[:2])
         keypoints = np.zeros((len(found), self.num_keypoints, 3), np.float32)
         if keypoints.size:
-            keypoints[:] = found.keypoints * np.array([*scale[:2], 1])
-        boxes = (found.boxes * scale).astype(np.float32)
-        image = resize_image(image, (new_height, new_width))
+            keypoints[:] = (found.keypoints - (*origin, 0)) * (*view.scale, 1)
+            keypoints[found.keypoints[..., 2] == 0] = 0
+        boxes = ((found.boxes - np.tile(origin, 2)) * np.tile(view.scale, 2)).astype(np.float32)
+        image = self.augmentation.image(photo, view, uniform)
         example = _Example(index, image, boxes, found.class_ids, crops, keypoints)
-        if flip:
-            example.mirror(list(self.dataset.keypoints.flip) if self.num_keypoints else [])
+        if self.augmentation.mirrors(uniform):
+            example.mirror_objects(list(self.dataset.keypoints.flip) if self.num_keypoints else [])
         return example
 
     def _assemble(self, examples: list[_Example]) -> tuple[np.ndarray, ...]:
         count, divisor = len(examples), max(self.size_divisor, 1)
         sizes = np.array([one.image.shape[:2] for one in examples], np.int64).reshape(-1, 2)
-        height, width = (-(-side // divisor) * divisor for side in sizes.max(axis=0, initial=1))
+        largest = np.vstack([sizes, self.augmentation.least_size]).max(axis=0)
+        height, width = (-(-side // divisor) * divisor for side in largest)
         slots = -(-max([1, *(len(one.boxes) for one in examples)]) // _SLOTS) * _SLOTS
         images = np.zeros((count, height, width, 3), np.uint8)
         for row, example in zip(images, examples, strict=True):

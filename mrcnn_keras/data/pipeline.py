@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mrcnn_keras.data.batches import BatchMaker
-from mrcnn_keras.data.dataset import Dataset, knows_sizes
-from mrcnn_keras.data.plan import BatchPlan
+from mrcnn_keras.data.dataset import Dataset
+from mrcnn_keras.data.recipe import BatchRecipe, check_least
 from mrcnn_keras.data.tfdata import parallel_batches
 
 _ENDLESS = np.iinfo(np.int64).max
@@ -33,6 +32,10 @@ def training_batches(
     skip_broken: bool = False,
     num_shards: int = 1,
     shards: Sequence[int] = (0,),
+    color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
+    scale_jitter: tuple[float, ...] = (),
+    crop_size: tuple[int, int] = (1024, 1024),
+    hosts: Sequence[str] = (),
 ):
     """Batches for training: images resized as Detectron2 does, flipped at random, padded, with their objects.
 
@@ -43,7 +46,8 @@ def training_batches(
     Args:
         dataset: any `Dataset`, not empty.
         batch_size: images in a batch, >= 1.
-        min_side: short side after resizing in pixels; of several, one is drawn for each image.
+        min_side: short side after resizing in pixels; of several, such as `range(640, 801)`, one is drawn for each
+            image.
         max_side: the long side is at most this many pixels.
         size_divisor: batches are padded at the bottom and right to a multiple of this; 0 or 1 for no rounding.
         flip: mirror half of the images; keypoints of the left side become those of the right.
@@ -61,6 +65,15 @@ def training_batches(
         num_shards: cut each batch into so many parts of as many images, one for each replica that shares the step.
         shards: the parts wanted, in 0..num_shards - 1: those of each batch follow each other. A part of a last batch
             that is not full may have fewer images or, instead of none, one black image of index -1.
+        color_jitter: how much brightness, contrast, saturation (0.4: factors in [0.6, 1.4]) and hue (0..0.5 circles,
+            either way) change at random, see `color_jitter.jitter_color`.
+        scale_jitter: least and most scale, as (0.1, 2.0), for large-scale jitter, which takes the place of `min_side`
+            and `max_side`. Each photo is resized by a scale drawn between them, where at 1 it just fits into
+            `crop_size`, and cut at a random place to at most that. Boxes are drawn anew around the rests of objects
+            that are cut, objects left with less than a pixel dropped.
+        crop_size: (height, width) in pixels that all batches have with `scale_jitter`, rounded up by `size_divisor`.
+        hosts: addresses of input hosts, which make the batches instead of this process, each with so many `workers`;
+            see `data.service`.
 
     Returns:
         tf.data.Dataset of dicts:
@@ -77,20 +90,35 @@ def training_batches(
         ValueError: an argument out of range. A broken image raises tf.errors.InvalidArgumentError, naming it, when its
             batch is made.
     """
-    min_sides = tuple(min_side) if isinstance(min_side, Sequence) else (int(min_side),)
-    _check_arguments(dataset, batch_size, min_sides, max_side, mask_size, seed, start_step, workers)
-    _check_keypoints(dataset, num_keypoints)
-    _check_shards(batch_size, num_shards, shards)
-    wide = _wide(dataset) if batch_size > 1 else None
-    plan = BatchPlan(
-        len(dataset), batch_size, wide, seed=seed, shuffle=shuffle, repeat=repeat, drop_remainder=drop_remainder
+    recipe = BatchRecipe(
+        batch_size,
+        [int(side) for side in (min_side if isinstance(min_side, Sequence) else (min_side,))],
+        max_side,
+        size_divisor,
+        flip,
+        mask_size,
+        num_keypoints,
+        seed,
+        shuffle,
+        repeat,
+        drop_remainder,
+        skip_broken,
+        color_jitter,
+        scale_jitter,
+        crop_size,
     )
-    skip = skip_broken or dataset.skip_broken
-    maker = BatchMaker(dataset, plan, min_sides, max_side, size_divisor, flip, mask_size, num_keypoints, skip)
-    parts = (start_step * len(shards), _ENDLESS if repeat else len(plan) * len(shards))
-    may_be_empty = skip and not repeat and num_shards == 1
-    make = functools.partial(_make_part, maker, batch_size // num_shards, tuple(shards))
-    return parallel_batches(make, maker.fields, parts, workers, prefetch * len(shards), may_be_empty)
+    check_least(start_step=(start_step, 0), workers=(workers, 1))
+    _check_shards(batch_size, num_shards, shards)
+    maker = recipe.maker(dataset)
+    parts = (start_step * len(shards), _ENDLESS if repeat else len(maker.plan) * len(shards))
+    may_be_empty = maker.skip_broken and not repeat and num_shards == 1
+    options = {"workers": workers, "prefetch": prefetch * len(shards), "may_be_empty": may_be_empty}
+    if hosts:
+        from mrcnn_keras.data.service import hosted_batches  # a program, too: `python -m` shall be the first to load it
+
+        return hosted_batches(hosts, dataset, recipe, (num_shards, shards), maker.fields, parts, **options)
+    make = functools.partial(maker.part, num_shards, tuple(shards))
+    return parallel_batches(make, maker.fields, parts, **options)
 
 
 def validation_batches(dataset: Dataset, *, batch_size: int, min_side: int, max_side: int, **options):
@@ -101,39 +129,8 @@ def validation_batches(dataset: Dataset, *, batch_size: int, min_side: int, max_
     )
 
 
-def _make_part(maker: BatchMaker, images: int, shards: tuple[int, ...], number: int) -> tuple[np.ndarray, ...]:
-    step, place = divmod(number, len(shards))
-    first = shards[place] * images
-    arrays = maker(step, slice(first, first + images))
-    return arrays if len(arrays[0]) or images == maker.plan.batch_size else maker.blank()
-
-
-def _wide(dataset: Dataset) -> np.ndarray | None:
-    if not knows_sizes(dataset):
-        return None
-    sizes = np.array([dataset.image_size(index) for index in range(len(dataset))])
-    return sizes[:, 1] > sizes[:, 0]
-
-
-def _check_arguments(dataset, batch_size, min_sides, max_side, mask_size, seed, start_step, workers) -> None:
-    if len(dataset) == 0:
-        raise ValueError("the dataset has no image")
-    least = {"batch_size": (batch_size, 1), "max_side": (max_side, 1), "mask_size": (mask_size, 0), "seed": (seed, 0)}
-    least |= {"start_step": (start_step, 0), "workers": (workers, 1)}
-    least |= {"min_side": (min(min_sides, default=0), 1)}
-    for name, (value, minimum) in least.items():
-        if value < minimum:
-            raise ValueError(f"{name} must be at least {minimum}, got {value}")
-
-
 def _check_shards(batch_size: int, num_shards: int, shards: Sequence[int]) -> None:
     if num_shards < 1 or batch_size % num_shards:
         raise ValueError(f"batch_size={batch_size} images cannot be cut into {num_shards} equal parts")
     if not len(shards) or not all(0 <= shard < num_shards for shard in shards):
         raise ValueError(f"shards must be numbers in 0..{num_shards - 1}, at least one, got {list(shards)}")
-
-
-def _check_keypoints(dataset: Dataset, count: int) -> None:
-    given = 0 if dataset.keypoints is None else len(dataset.keypoints)
-    if count not in (0, given):
-        raise ValueError(f"num_keypoints={count}, but the dataset's objects have {given or 'no'} keypoints")

@@ -6,6 +6,8 @@ import numpy as np
 
 # Keep the random streams of one seed apart.
 _ORDER, _AUGMENT = 1, 2
+# Numbers drawn for each image. More can only be added at the end, or the batches of a seed change.
+_DRAWS = 8
 
 
 class BatchPlan:
@@ -56,11 +58,12 @@ class BatchPlan:
         epoch = -(-(step + 1) * self.batch_size // self.count) - 1
         return self._epoch_batches(epoch)[step - epoch * self.count // self.batch_size]
 
-    def augmentation(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Two uniform numbers in [0, 1) for each image of batch `step`: for the flip and for the scale."""
-        rng = np.random.default_rng([self.seed, _AUGMENT, step])
-        flips, scales = rng.random((2, self.batch_size))
-        return flips, scales
+    def augmentation(self, step: int) -> np.ndarray:
+        """Uniform numbers in [0, 1) for each image of batch `step`: float64 (B, 8).
+
+        For the flip, the scale, the crop's y and x, the brightness, the contrast, the saturation and the hue.
+        """
+        return np.random.default_rng([self.seed, _AUGMENT, step]).random((_DRAWS, self.batch_size)).T
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

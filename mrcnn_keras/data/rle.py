@@ -65,7 +65,7 @@ def from_segmentation(segmentation: list | dict, height: int, width: int) -> dic
     polygons = [checked_polygon(polygon, height, width) for polygon in segmentation]
     if not polygons:
         raise ValueError("segmentation has no polygon")
-    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return union(coco_mask.frPyObjects(polygons, height, width))
 
 
 def checked_polygon(polygon: list, height: int, width: int) -> list[float]:
@@ -117,6 +117,22 @@ def boxes(rles: list[dict]) -> np.ndarray:
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1).astype(np.float32)
 
 
+def box_inside(rle: dict, box: np.ndarray) -> np.ndarray:
+    """Box around what a mask covers of another box: float32 (4,) xyxy; zeros where it covers nothing.
+
+    Args:
+        rle: compressed COCO RLE of an (H, W) mask.
+        box: (4,) xyxy, pixels of the mask, inside the image.
+    """
+    (left, top), (right, bottom) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+    region = columns(rle, left, right)[:, top:bottom]
+    across, down = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    if not across.size:
+        return np.zeros(4, np.float32)
+    around = (left + across[0], top + down[0], left + across[-1] + 1, top + down[-1] + 1)
+    return np.clip(around, (*box[:2], *box[:2]), (*box[2:], *box[2:])).astype(np.float32)
+
+
 def areas(rles: list[dict]) -> np.ndarray:
     """Number of pixels of each mask: float32 (N,)."""
     from pycocotools import mask as coco_mask
@@ -137,18 +153,27 @@ def coverage(rle: dict, box: np.ndarray, size: int) -> np.ndarray:
     region = columns(rle, left, int(np.ceil(x2)))[:, top : int(np.ceil(y2))]
     across = _area_average(region, x1 - left, x2 - left, size)
     cells = _area_average(np.ascontiguousarray(across.T), y1 - top, y2 - top, size)
-    return np.rint(np.clip(cells, 0, 1) * 255).astype(np.uint8)
+    np.clip(cells, 0, 1, out=cells)
+    cells *= 255
+    return np.rint(cells, out=cells).astype(np.uint8)
 
 
 def _area_average(values: np.ndarray, start: float, stop: float, size: int) -> np.ndarray:
     # The integral along axis 0 is piecewise linear, so differences of its values at the cells' edges are exact.
     integral = np.zeros((values.shape[0] + 1, values.shape[1]), np.float32)
     np.cumsum(values, axis=0, dtype=np.float32, out=integral[1:])
-    edges = np.linspace(start, stop, size + 1)
+    edges = np.arange(size + 1) * ((stop - start) / size) + start
+    edges[-1] = stop
     below = np.minimum(edges.astype(np.int64), values.shape[0] - 1)
     part = (edges - below).astype(np.float32)[:, None]
-    at_edges = integral[below] * (1 - part) + integral[below + 1] * part
-    return np.diff(at_edges, axis=0) * np.float32(size / (stop - start))
+    at_edges = integral[below]
+    at_edges *= 1 - part
+    above = integral[below + 1]
+    above *= part
+    at_edges += above
+    cells = at_edges[1:] - at_edges[:-1]
+    cells *= np.float32(size / (stop - start))
+    return cells
 
 
 def _checked_rle(rle: dict, height: int, width: int) -> dict:

@@ -4,7 +4,7 @@ import atexit
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -33,18 +33,29 @@ def parallel_batches(
     """
     import tensorflow as tf
 
-    dtypes = [tf.as_dtype(dtype) for dtype, _ in fields.values()]
-    shapes = [shape for _, shape in fields.values()]
-
     def call(step):
-        return _GATE.call(make, int(step))
+        return GATE.call(make, int(step))
 
     def to_batch(step):
-        arrays = tf.numpy_function(call, [step], dtypes)
-        shaped = [tf.ensure_shape(array, shape) for array, shape in zip(arrays, shapes, strict=True)]
-        return dict(zip(fields, shaped, strict=True))
+        dtypes = [tf.as_dtype(dtype) for dtype, _ in fields.values()]
+        return named_arrays(tf.numpy_function(call, [step], dtypes), fields)
 
     batches = tf.data.Dataset.range(*steps).map(to_batch, num_parallel_calls=workers, deterministic=True)
+    return finished(batches, workers, prefetch, fields, may_be_empty)
+
+
+def named_arrays(arrays: Sequence, fields: Mapping[str, tuple[str, list[int | None]]]) -> dict:
+    """The tensors of one batch by the names of the fields, with their shapes as far as they are known."""
+    import tensorflow as tf
+
+    shaped = [tf.ensure_shape(array, shape) for array, (_, shape) in zip(arrays, fields.values(), strict=True)]
+    return dict(zip(fields, shaped, strict=True))
+
+
+def finished(batches, workers: int, prefetch: int, fields: Sequence[str] = (), may_be_empty: bool = False):
+    """A tf.data.Dataset with threads of its own and some batches kept ready; arguments as of `parallel_batches`."""
+    import tensorflow as tf
+
     if may_be_empty:
         first = next(iter(fields))
         batches = batches.filter(lambda batch: tf.shape(batch[first])[0] > 0)
@@ -93,4 +104,4 @@ class _Gate:
             time.sleep(0.02)
 
 
-_GATE = _Gate()
+GATE = _Gate()

@@ -1,5 +1,6 @@
 """From a `Dataset` to the batches that a model's training graph takes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -57,8 +58,9 @@ def training_feed(
     workers: int,
     start_step: int,
     strategy: tf.distribute.Strategy | None = None,
+    hosts: Sequence[str] = (),
 ) -> Any:
-    """Endless shuffled batches from step `start_step` on, with the config's sizes, flips and seed.
+    """Endless shuffled batches from step `start_step` on, with the config's sizes, random changes and seed.
 
     Args:
         dataset: checked by `check_dataset`.
@@ -68,15 +70,27 @@ def training_feed(
         start_step: >= 0.
         strategy: each of its replicas gets as many images of every batch; the batches do not depend on it. None: one
             replica.
+        hosts: addresses of input hosts, see `data.service`.
 
     Returns: a tf.data.Dataset, or a distributed one where there is more than one replica.
 
     Raises:
         ValueError: the images of a batch cannot be shared out equally.
     """
-    sides = config.train_min_sides or config.image_min_side
-    options = {"min_side": sides, "flip": config.flip, "seed": config.seed, "start_step": start_step}
+    options = {"seed": config.seed, "start_step": start_step, "hosts": hosts, **augmentation_options(config)}
     return _shared_out(dataset, config, batch_size, workers, strategy, options)
+
+
+def augmentation_options(config: Any) -> dict[str, Any]:
+    """What a config says of the changes at random in training, as arguments of `data.training_batches`."""
+    sides = config.train_min_sides or config.image_min_side
+    return {
+        "min_side": range(sides[0], sides[1] + 1) if config.min_side_sampling == "range" else sides,
+        "flip": config.flip,
+        "color_jitter": config.color_jitter,
+        "scale_jitter": config.scale_jitter,
+        "crop_size": config.crop_size,
+    }
 
 
 def validation_feed(

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-_EVERY_SIZE = tuple(range(640, 801))
+_EVERY_SIZE = {"train_min_sides": (640, 800), "min_side_sampling": "range"}
 _SIX_SIZES = (640, 672, 704, 736, 768, 800)
 
 
@@ -45,7 +45,8 @@ _COCO = {"image_min_side": 800, "image_max_side": 1333}
 _CITY = {
     "image_min_side": 1024,
     "image_max_side": 2048,
-    "train_min_sides": tuple(range(800, 1025)),
+    "train_min_sides": (800, 1024),
+    "min_side_sampling": "range",
 }
 SCHEDULES: dict[str, Schedule] = {
     "paper": Schedule("section 3.1", 160_000, (120_000,), fields={**_COCO, "nms_threshold": 0.3}),
@@ -54,9 +55,9 @@ SCHEDULES: dict[str, Schedule] = {
         "appendix B, train-time augmentation",
         260_000,
         (200_000, 240_000),
-        fields={**_COCO, "train_min_sides": _EVERY_SIZE},
+        fields={**_COCO, **_EVERY_SIZE},
     ),
-    "keypoint": Schedule("section 5", 90_000, (60_000, 80_000), fields={**_COCO, "train_min_sides": _EVERY_SIZE}),
+    "keypoint": Schedule("section 5", 90_000, (60_000, 80_000), fields={**_COCO, **_EVERY_SIZE}),
     "1x": Schedule("Detectron2", 90_000, (60_000, 80_000), fields={**_COCO, "train_min_sides": _SIX_SIZES}),
     "2x": Schedule("Detectron2", 180_000, (120_000, 160_000), fields={**_COCO, "train_min_sides": _SIX_SIZES}),
     "3x": Schedule("Detectron2", 270_000, (210_000, 250_000), fields={**_COCO, "train_min_sides": _SIX_SIZES}),

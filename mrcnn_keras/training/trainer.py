@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -118,6 +118,7 @@ class Trainer(keras.Model):
         steps_per_epoch: int | None = None,
         batch_size: int | None = None,
         workers: int = 2,
+        input_hosts: Sequence[str] = (),
         verbose: str | int = "auto",
         callbacks: Any = None,
         **kwargs: Any,
@@ -133,7 +134,9 @@ class Trainer(keras.Model):
             validation_data: the same, for the validation losses of each epoch.
             epochs, initial_epoch, steps_per_epoch: as in Keras; a `Dataset` has as many steps as it has full batches.
             batch_size: images a step for a `Dataset`; None: `config.batch_size`.
-            workers: images prepared at the same time.
+            workers: batches prepared at the same time.
+            input_hosts: addresses of machines that prepare the batches of `train`, see `data.service`; each with so
+                many workers.
             verbose: as in Keras; "auto" is a bar that fits the terminal, and Keras' own elsewhere.
             callbacks: Keras callbacks, in a list.
             **kwargs: as `keras.Model.fit`: `validation_freq`, `validation_steps`, ...
@@ -167,9 +170,12 @@ class Trainer(keras.Model):
             initial_epoch = max(initial_epoch, step // steps_per_epoch if steps_per_epoch else 0)
         if verbose == "auto" and sys.stdout.isatty():
             verbose, callbacks = 0, [*callbacks, TrainingProgress()]
-        with _explaining(train), guard.guarding() if guard else contextlib.nullcontext():
+        explaining = _explaining(train)
+        if isinstance(train, Dataset):
+            train = training_feed(train, self.config, batch_size, workers, step, self.distribute_strategy, input_hosts)
+        with explaining, guard.guarding() if guard else contextlib.nullcontext():
             return super().fit(
-                self._training_feed(train, batch_size, workers, step) if isinstance(train, Dataset) else train,
+                train,
                 validation_data=validation_data,
                 epochs=epochs,
                 initial_epoch=initial_epoch,
@@ -179,9 +185,6 @@ class Trainer(keras.Model):
                 callbacks=callbacks,
                 **kwargs,
             )
-
-    def _training_feed(self, dataset: Dataset, batch_size: int, workers: int, start: int) -> Any:
-        return training_feed(dataset, self.config, batch_size, workers, start, self.distribute_strategy)
 
     def _prepare_optimizer(self, images_per_step: int, total_steps: int, anew: bool) -> None:
         if self._default_schedule and total_steps and anew:

@@ -57,3 +57,10 @@ def test_a_single_grouped_pass_has_every_image_once():
     batches = [plan.batch(step) for step in range(len(plan))]
     assert [len(batch) for batch in batches] == [4, 4, 3]
     assert sorted(np.concatenate(batches).tolist()) == list(range(11))
+
+
+def test_flips_and_scales_do_not_depend_on_what_else_is_drawn():
+    drawn = BatchPlan(40, 6, seed=9).augmentation(17)
+    assert drawn.shape == (6, 8) and (0 <= drawn).all() and (drawn < 1).all()
+    # What the plan drew when there were only these two.
+    np.testing.assert_array_equal(drawn[:, :2].T, np.random.default_rng([9, 2, 17]).random((2, 6)))

@@ -132,3 +132,20 @@ def test_coverage_is_the_exact_area_average(box, size):
     found = rle.coverage(rle.encode(mask), np.array(box), size)
     assert found.dtype == np.uint8 and found.shape == (size, size)
     np.testing.assert_allclose(found.astype(float), _brute_force(mask, box, size), atol=0.51)
+
+
+def test_box_around_what_a_mask_covers_of_a_box():
+    mask = np.zeros((20, 30), bool)
+    mask[4:9, 6:12] = True
+    mask[15, 25] = True
+    encoded = rle.encode(mask)
+    for box, expected in [
+        ((0, 0, 30, 20), (6, 4, 26, 16)),
+        ((0, 0, 20, 20), (6, 4, 12, 9)),
+        ((8, 0, 20, 6), (8, 4, 12, 6)),
+        ((7.25, 0, 10.5, 5.5), (7.25, 4, 10.5, 5.5)),  # the box's own edge where it cuts a pixel
+        ((13, 0, 24, 20), (0, 0, 0, 0)),
+        ((5, 5, 5, 9), (0, 0, 0, 0)),
+    ]:
+        found = rle.box_inside(encoded, np.array(box, np.float32))
+        assert found.dtype == np.float32 and found.tolist() == list(expected), box

@@ -48,3 +48,18 @@ def test_a_dataset_that_does_not_fit_the_model_is_an_error(dataset, fields, mess
 
 def test_a_dataset_with_keypoints_trains_a_model_without():
     check_dataset(_PEOPLE, _config(num_keypoints=0))
+
+
+def test_random_changes_reach_the_batches():
+    fields = {"num_keypoints": 0, "image_max_side": 200}
+    ranged = _config(train_min_sides=(40, 43), min_side_sampling="range", **fields)
+    feed = training_feed(_PEOPLE, ranged, 4, 1, 0).take(8)
+    assert {int(side) for batch in feed for side in batch["image_sizes"].numpy()[:, 0]} == {40, 41, 42, 43}
+    jittered = _config(scale_jitter=(0.5, 2.0), crop_size=(96, 128), color_jitter=(0.0, 0.0, 1.0, 0.5), **fields)
+    plain = next(iter(training_feed(_PEOPLE, dataclasses.replace(jittered, color_jitter=(0.0,) * 4), 4, 1, 0)))
+    changed = next(iter(training_feed(_PEOPLE, jittered, 4, 1, 0)))
+    assert changed["images"].shape == (4, 96, 128, 3)
+    assert (plain["gt_boxes"].numpy() == changed["gt_boxes"].numpy()).all()
+    assert (plain["images"].numpy() != changed["images"].numpy()).any()
+    # Validation shows the images as they are.
+    assert next(iter(validation_feed(_PEOPLE, jittered, 4, 1)))["images"].shape == (4, 64, 64, 3)

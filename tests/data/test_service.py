@@ -1,0 +1,78 @@
+"""Batches made by other processes: all of them, in order, the same as made here."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mrcnn_keras.data import ShapesDataset, training_batches
+from mrcnn_keras.data.service import checked_address, serve_batches
+
+_OPTIONS = {"batch_size": 4, "min_side": (48, 64), "max_side": 64, "mask_size": 16, "seed": 3}
+_HOST = (
+    "from mrcnn_keras.data import ShapesDataset\n"
+    "from mrcnn_keras.data.service import serve_batches\n"
+    "host = serve_batches(ShapesDataset(26, seed=1, size=(64, 64)))\n"
+    "print(host.address, flush=True)\n"
+    "host.join()\n"
+)
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    processes = [subprocess.Popen([sys.executable, "-c", _HOST], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    yield [process.stdout.readline().strip() for process in processes]
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def _shapes(count=26):
+    return ShapesDataset(count, seed=1, size=(64, 64))
+
+
+def _arrays(batches, count=-1):
+    return [{name: value.numpy() for name, value in batch.items()} for batch in batches.take(count)]
+
+
+def _assert_same(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert list(one) == list(other)
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_two_hosts_make_every_batch_of_an_epoch_once_and_in_order(hosts):
+    options = {**_OPTIONS, "repeat": False, "drop_remainder": False}
+    found = _arrays(training_batches(_shapes(), hosts=hosts, **options))
+    assert sorted(np.concatenate([batch["image_index"] for batch in found]).tolist()) == list(range(26))
+    _assert_same(found, _arrays(training_batches(_shapes(), **options)))
+
+
+def test_hosts_serve_another_training_from_where_it_stopped_and_its_parts(hosts):
+    options = {**_OPTIONS, "seed": 5, "start_step": 9, "num_shards": 4, "shards": (2, 3), "scale_jitter": (0.5, 2.0)}
+    options |= {"crop_size": (64, 96)}
+    found = _arrays(training_batches(_shapes(), hosts=hosts, **options), 7)
+    assert {batch["images"].shape for batch in found} == {(1, 64, 96, 3)}
+    _assert_same(found, _arrays(training_batches(_shapes(), **options), 7))
+
+
+def test_another_dataset_is_refused_with_both_counts(hosts):
+    batches = training_batches(_shapes(9), hosts=hosts, **_OPTIONS)
+    with pytest.raises(Exception, match="ValueError: the input host has 26 images, the training 9"):
+        _arrays(batches, 1)
+
+
+@pytest.mark.parametrize("address", ["5050", "machine", "machine:", ":5050", "machine:port", "machine:70000"])
+def test_addresses_that_cannot_be(address):
+    with pytest.raises(ValueError, match=f"input host '{address}': expected its address as name:port"):
+        checked_address(address)
+
+
+def test_a_process_is_one_host():
+    host = serve_batches(_shapes())
+    assert host.address.startswith("localhost:")
+    with pytest.raises(ValueError, match="an input host already"):
+        serve_batches(_shapes())
