@@ -9,13 +9,16 @@ transforms v2 on tensors) makes the full-size masks that its models train on, an
 not padded yet.
 
 Each contestant has a process of its own with two workers: threads here, processes there. They take turns; medians. The
-first batches of each turn are not timed. Without torchvision in this Python, `--torch-python` names one that has it
-(and pycocotools); where there is none, only this package runs.
+first batches of each turn are not timed. Beside the images a second stands the CPU time of all threads and worker
+processes, which other work on the machine changes little. Without torchvision in this Python, `--torch-python` names
+one that has it (and pycocotools); where there is none, only this package runs.
 """
 
 import argparse
 import itertools
 import json
+import multiprocessing
+import os
 import pathlib
 import statistics
 import subprocess
@@ -63,18 +66,26 @@ CONTESTANTS = {"mrcnn_keras": our_batches, "torchvision": torchvision_batches}
 
 
 def take_turns(args) -> None:
-    """In a contestant's process: for each line of input, one turn; its images a second."""
+    """In a contestant's process: for each line of input, one turn; its images a second and CPU seconds an image."""
     answers, sys.stdout = sys.stdout, sys.stderr  # pycocotools says what it does
     batches = CONTESTANTS[args.contestant](args)
     for seed, _ in enumerate(sys.stdin):
         turn = batches(seed)
         for _ in itertools.islice(turn, UNTIMED):
             pass
-        start = time.perf_counter()
+        start, computed, images = time.perf_counter(), cpu_seconds(), args.batches * args.batch_size
         for _ in itertools.islice(turn, args.batches):
             pass
-        print(json.dumps(args.batches * args.batch_size / (time.perf_counter() - start)), file=answers, flush=True)
+        rate, computed = images / (time.perf_counter() - start), cpu_seconds() - computed
+        print(json.dumps([rate, computed / images]), file=answers, flush=True)
         del turn
+
+
+def cpu_seconds() -> float:
+    """What this process and its workers have computed so far."""
+    processes = [os.getpid(), *(child.pid for child in multiprocessing.active_children())]
+    fields = [pathlib.Path(f"/proc/{number}/stat").read_text().rsplit(")")[-1].split() for number in processes]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
 
 
 def stages(args) -> dict[str, float]:
@@ -128,16 +139,16 @@ class Contestant:
         files = ["--images", args.images, "--annotations", args.annotations]
         command = [python, __file__, *sys.argv[1:], *files, "--contestant", name]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.rates: list[float] = []
+        self.turns: list[list[float]] = []
 
     def turn(self) -> None:
-        """One more rate."""
+        """One more rate and CPU time."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
             raise SystemExit(f"{self.process.args[0]} ended with status {self.process.wait()}")
-        self.rates.append(json.loads(answer))
+        self.turns.append(json.loads(answer))
 
     def close(self) -> None:
         """Ends the process."""
@@ -179,10 +190,11 @@ def compare(args) -> None:
             contestant.turn()
     for contestant in contestants.values():
         contestant.close()
-    print("| contestant | images a second | lowest to highest |\n|---|---|---|")
+    print("| contestant | images a second | lowest to highest | CPU ms an image |\n|---|---|---|---|")
     for name, contestant in contestants.items():
-        rates = contestant.rates
-        print(f"| {name} | {statistics.median(rates):.1f} | {min(rates):.1f} to {max(rates):.1f} |")
+        rates, computed = zip(*contestant.turns)
+        cells = f"{statistics.median(rates):.1f} | {min(rates):.1f} to {max(rates):.1f}"
+        print(f"| {name} | {cells} | {1000 * statistics.median(computed):.1f} |")
 
 
 def report(args) -> None:

@@ -102,7 +102,7 @@ def training_batches(
         shuffle,
         repeat,
         drop_remainder,
-        skip_broken,
+        skip_broken or dataset.skip_broken,
         color_jitter,
         scale_jitter,
         crop_size,

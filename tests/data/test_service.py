@@ -6,8 +6,10 @@ import sys
 import numpy as np
 import pytest
 
+from mrcnn_keras.config import MaskRCNNConfig
 from mrcnn_keras.data import ShapesDataset, training_batches
 from mrcnn_keras.data.service import checked_address, serve_batches
+from mrcnn_keras.training.feed import training_feed
 
 _OPTIONS = {"batch_size": 4, "min_side": (48, 64), "max_side": 64, "mask_size": 16, "seed": 3}
 _HOST = (
@@ -57,6 +59,14 @@ def test_hosts_serve_another_training_from_where_it_stopped_and_its_parts(hosts)
     found = _arrays(training_batches(_shapes(), hosts=hosts, **options), 7)
     assert {batch["images"].shape for batch in found} == {(1, 64, 96, 3)}
     _assert_same(found, _arrays(training_batches(_shapes(), **options), 7))
+
+
+def test_a_model_is_fed_the_same_by_hosts(hosts):
+    config = MaskRCNNConfig(
+        num_classes=3, image_min_side=64, image_max_side=64, scale_jitter=(0.5, 2), crop_size=(64, 64)
+    )
+    feeds = [training_feed(_shapes(), config, 2, 1, 5, None, names) for names in (hosts, ())]
+    _assert_same(_arrays(feeds[0], 3), _arrays(feeds[1], 3))
 
 
 def test_another_dataset_is_refused_with_both_counts(hosts):
