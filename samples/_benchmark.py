@@ -90,6 +90,8 @@ class Benchmark(abc.ABC):
         fields = schedule.config_fields(batch_size)
         if args.steps:
             fields["total_steps"] = args.steps
+        if "train_min_sides" in options.settings(args):  # a list of sizes takes the place of the schedule's range
+            fields.pop("min_side_sampling", None)
         model = training.make_model(args, images, fields, strategy)
         print(f"{len(images)} images to train on, {len(validation)} to validate on; schedule {args.schedule}: "
               f"{model.config.total_steps} steps of {batch_size} images on {devices} devices")  # fmt: skip
