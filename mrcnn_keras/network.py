@@ -207,7 +207,7 @@ class _GraphBuilder:
         if self.keypoint_head:
             logits = self.keypoint_head(self._roi_features(self.keypoint_align, features, rois, image_index))
             decode = KeypointDecoder(self.config.keypoint_score, name="keypoints")
-            outputs["keypoints"] = decode(logits, rois, row, classes, class_ids)
+            outputs["keypoints"] = decode(logits, rois, row, classes, class_ids, self.images)
         return outputs
 
     def _training(self, features, rpn, windows, gt) -> dict[str, keras.KerasTensor]:
@@ -236,7 +236,8 @@ class _GraphBuilder:
             "box_loss": box_loss,
         }
         if self.mask_head or self.keypoint_head:
-            *objects, row = PositiveRois(c.num_classes, name="positive_rois")(*sampled)
+            most = c.roi_batch_size, int(c.roi_batch_size * c.roi_positive_fraction)
+            *objects, row = PositiveRois(c.num_classes, *most, name="positive_rois")(*sampled)
             # After res5 the box branch's features of these RoIs are the mask branch's too (figure 4, left).
             shared = TakeRows(name="object_features")(box_features, row) if self.res5 else None
             losses.update(self._object_losses(features, shared, objects, gt_boxes, gt))

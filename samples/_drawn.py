@@ -14,6 +14,7 @@ from mrcnn_keras import demo
 from mrcnn_keras.commands import options
 from mrcnn_keras.commands.detect import add_output_arguments, detect_files
 from mrcnn_keras.commands.models import load_model, new_config
+from mrcnn_keras.commands.training import add_precision_argument
 
 IMAGES, TRAIN_SEED = 50_000, demo.TRAIN_SEED
 VALIDATION_IMAGES, VALIDATION_SEED = 100, 3
@@ -61,6 +62,7 @@ class Drawn:
                             help=f"drawn images ({IMAGES})")  # fmt: skip
         parser.add_argument("--validation-images", type=options.positive, default=VALIDATION_IMAGES, metavar="N",
                             help=f"other images to evaluate on ({VALIDATION_IMAGES})")  # fmt: skip
+        add_precision_argument(parser)
         parser.add_argument("--resume", action="store_true", help="go on from the newest state in --out")
         options.add_settings(parser)
 
@@ -75,8 +77,11 @@ class Drawn:
         validation = self.dataset(args.validation_images, VALIDATION_SEED)
         config = new_config(args.preset, {**self.settings, **options.settings(args)}, images)
         _common.import_tensorflow()
+        import keras
+
         from mrcnn_keras import MaskRCNN
 
+        keras.mixed_precision.set_dtype_policy(args.precision)
         model = MaskRCNN(config)
         model.compile(demo.make_optimizer(config, args.steps))
         epochs = math.ceil(args.steps / STEPS_PER_EPOCH)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from .. import ops
 from ..layers.conv_norm import ConvNorm
 from ..layers.non_local import NonLocal
 from ..layers.normed import NormedLayer
@@ -95,14 +96,21 @@ class ResNet(NormedLayer):
 
     def call(self, inputs, training=None):
         outputs = self.stem(inputs, training=training)
-        padding = "SAME" if self.stem_pool == "same" else [[0, 0], [1, 1], [1, 1], [0, 0]]
-        outputs = tf.nn.max_pool2d(outputs, 3, 2, padding)
+        outputs = self._pool(outputs)
         features = []
         for stage in self.stages:
             for block in stage:
                 outputs = block(outputs) if isinstance(block, NonLocal) else block(outputs, training=training)
             features.append(outputs)
         return features
+
+    def _pool(self, inputs):
+        padding = [[0, 0], [1, 1], [1, 1], [0, 0]]
+        if self.stem_pool == "same":
+            padding = "SAME"
+        elif ops.compiling_with_xla():  # which cannot pad here; behind a ReLU zeros change no maximum
+            inputs, padding = tf.pad(inputs, padding), "VALID"
+        return tf.nn.max_pool2d(inputs, 3, 2, padding)
 
     def compute_output_shape(self, input_shape):
         shape = _pooled(self.stem.compute_output_shape(input_shape))

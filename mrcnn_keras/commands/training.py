@@ -26,9 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="processes to train with, the chief's first; each runs this command")  # fmt: skip
     parser.add_argument("--worker-index", type=int, metavar="N",
                         help="which of --workers this is, from 0 (found by the machine's name)")  # fmt: skip
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the network (float32)")
+    add_precision_argument(parser)
+    parser.add_argument("--xla", action="store_true",
+                        help="compile the step with XLA, images padded to fixed sizes; on one device")  # fmt: skip
     parser.add_argument("--logs", type=pathlib.Path, metavar="DIR", help="write TensorBoard's events there")
     options.add_settings(parser)
+
+
+def add_precision_argument(parser: argparse.ArgumentParser) -> None:
+    """Describe `--precision`, one of Keras' dtype policies."""
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the network (float32)")
 
 
 def check(args: argparse.Namespace) -> None:
@@ -41,6 +48,8 @@ def check(args: argparse.Namespace) -> None:
         check_out(args.out)
     if args.replicas and args.workers:
         raise options.UsageError("--replicas and --workers exclude each other: every worker uses all its GPUs")
+    if args.xla and (args.workers or (args.replicas or 1) > 1):
+        raise options.UsageError("--xla is for one device: leave out --workers, and --replicas or set it to 1")
     if args.logs is not None and importlib.util.find_spec("tensorboard") is None:
         raise options.UsageError("--logs: TensorBoard is not installed: pip install tensorboard")
 
@@ -104,7 +113,10 @@ def make_model(args: argparse.Namespace, dataset: Any, fields: dict[str, Any], s
                 from_data += ["num_keypoints", "keypoint_names", "keypoint_skeleton", "keypoint_sigmas"]
             settings |= {name: getattr(config, name) for name in from_data}
             model = MaskRCNN.from_preset(args.preset, weights=args.weights, **settings)
-        model.compile(total_steps=config.total_steps)
+        try:
+            model.compile(total_steps=config.total_steps, jit_compile=args.xla)
+        except ValueError as error:  # devices, or an operator, that XLA does not take
+            raise options.UsageError(str(error)) from error
     return model
 
 

@@ -22,6 +22,7 @@ class Augmentation:
         color_jitter: of brightness, contrast, saturation and hue, see `color_jitter.drawn_factors`.
         scale_jitter: least and most, see `scale_jitter.jittered_view`; empty: `min_sides` and `max_side` say the size.
         crop_size: (height, width) of the images with `scale_jitter`, pixels.
+        fixed_shapes: pad to the largest size that images of an orientation can have.
     """
 
     min_sides: tuple[int, ...]
@@ -30,6 +31,7 @@ class Augmentation:
     color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     scale_jitter: tuple[float, ...] = ()
     crop_size: tuple[int, int] = (1024, 1024)
+    fixed_shapes: bool = False
 
     def __post_init__(self):
         strengths, scales = self.color_jitter, self.scale_jitter
@@ -41,10 +43,15 @@ class Augmentation:
         if len(self.crop_size) != 2 or min(self.crop_size) < 1:
             raise ValueError(f"crop_size={self.crop_size}: expected (height, width), at least 1 each")
 
-    @property
-    def least_size(self) -> tuple[int, int]:
-        """(height, width) that batches are padded to, however small their images."""
-        return self.crop_size if self.scale_jitter else (1, 1)
+    def least_size(self, sizes: np.ndarray) -> tuple[int, int]:
+        """(height, width) that a batch of images of `sizes` (B, 2) is padded to at least."""
+        if self.scale_jitter:
+            return self.crop_size
+        if not self.fixed_shapes:
+            return (1, 1)
+        short = min(max(self.min_sides), self.max_side)
+        wide = sizes[:, 1] > sizes[:, 0]
+        return (short if wide.all() else self.max_side, self.max_side if wide.any() else short)
 
     @property
     def blank_size(self) -> tuple[int, int]:

@@ -12,6 +12,8 @@ from mrcnn_keras.data.plan import BatchPlan
 
 # Object slots come in multiples of this, so that batches have few distinct shapes.
 _SLOTS = 8
+# With fixed shapes there are so many times as many if those do not do.
+_GROWTH = 4
 # A broken image is replaced by the next usable one; a long row of broken ones is a mistake, not bad luck.
 _MAX_REPLACEMENTS = 100
 
@@ -129,15 +131,23 @@ class BatchMaker:
     def _assemble(self, examples: list[_Example]) -> tuple[np.ndarray, ...]:
         count, divisor = len(examples), max(self.size_divisor, 1)
         sizes = np.array([one.image.shape[:2] for one in examples], np.int64).reshape(-1, 2)
-        largest = np.vstack([sizes, self.augmentation.least_size]).max(axis=0)
+        largest = np.vstack([sizes, self.augmentation.least_size(sizes)]).max(axis=0)
         height, width = (-(-side // divisor) * divisor for side in largest)
-        slots = -(-max([1, *(len(one.boxes) for one in examples)]) // _SLOTS) * _SLOTS
+        slots = self._slots(max([1, *(len(one.boxes) for one in examples)]))
         images = np.zeros((count, height, width, 3), np.uint8)
         for row, example in zip(images, examples, strict=True):
             row[: example.image.shape[0], : example.image.shape[1]] = example.image
         indices = np.array([one.index for one in examples], np.int64)
         objects = [self._padded(examples, name, slots) for name in self.fields if name in _OBJECT_FIELDS]
         return images, sizes.astype(np.float32), *objects, indices
+
+    def _slots(self, objects: int) -> int:
+        if not self.augmentation.fixed_shapes:
+            return -(-objects // _SLOTS) * _SLOTS
+        slots = _SLOTS
+        while slots < objects:
+            slots *= _GROWTH
+        return slots
 
     def _padded(self, examples: list[_Example], name: str, slots: int) -> np.ndarray:
         dtype, shape = self.fields[name]

@@ -35,6 +35,7 @@ def training_batches(
     color_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
     scale_jitter: tuple[float, ...] = (),
     crop_size: tuple[int, int] = (1024, 1024),
+    fixed_shapes: bool = False,
     hosts: Sequence[str] = (),
 ):
     """Batches for training: images resized as Detectron2 does, flipped at random, padded, with their objects.
@@ -72,6 +73,8 @@ def training_batches(
             `crop_size`, and cut at a random place to at most that. Boxes are drawn anew around the rests of objects
             that are cut, objects left with less than a pixel dropped.
         crop_size: (height, width) in pixels that all batches have with `scale_jitter`, rounded up by `size_divisor`.
+        fixed_shapes: for XLA, which compiles every shape anew: images of an orientation are all padded to the largest
+            that there can be, from the largest `min_side` and `max_side`, and G is 8, 32, 128, ...
         hosts: addresses of input hosts, which make the batches instead of this process, each with so many `workers`;
             see `data.service`.
 
@@ -106,6 +109,7 @@ def training_batches(
         color_jitter,
         scale_jitter,
         crop_size,
+        fixed_shapes,
     )
     check_least(start_step=(start_step, 0), workers=(workers, 1))
     _check_shards(batch_size, num_shards, shards)

@@ -34,6 +34,7 @@ class BatchRecipe:
     color_jitter: Sequence[float]
     scale_jitter: Sequence[float]
     crop_size: Sequence[int]
+    fixed_shapes: bool
 
     def __post_init__(self):
         check_least(batch_size=(self.batch_size, 1), max_side=(self.max_side, 1), mask_size=(self.mask_size, 0))
@@ -49,13 +50,14 @@ class BatchRecipe:
             raise ValueError("the dataset has no image")
         _check_keypoints(dataset, self.num_keypoints)
         jitter = tuple(self.color_jitter), tuple(self.scale_jitter), tuple(self.crop_size)
-        augmentation = Augmentation(tuple(self.min_sides), self.max_side, self.flip, *jitter)
+        augmentation = Augmentation(tuple(self.min_sides), self.max_side, self.flip, *jitter, self.fixed_shapes)
         # With large-scale jitter all batches have one size, whatever is in them.
         wide = _wide(dataset) if self.batch_size > 1 and not self.scale_jitter else None
         order = {"shuffle": self.shuffle, "repeat": self.repeat, "drop_remainder": self.drop_remainder}
         plan = BatchPlan(len(dataset), self.batch_size, wide, seed=self.seed, **order)
         skip = self.skip_broken or dataset.skip_broken
-        return BatchMaker(dataset, plan, augmentation, self.size_divisor, self.mask_size, self.num_keypoints, skip)
+        sizes = self.size_divisor, self.mask_size, self.num_keypoints
+        return BatchMaker(dataset, plan, augmentation, *sizes, skip)
 
 
 def check_least(**values: tuple[int, int]) -> None:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from .. import boxes as box_ops
 from . import matching
 from .float32 import Float32Layer
+from .suppression import suppress
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
@@ -68,14 +69,8 @@ class DetectionLayer(Float32Layer):
         boxes = box_ops.clip(boxes, windows)
         if self.min_size > 0:
             scores = tf.where(box_ops.has_sides(boxes, self.min_size), scores, 0.0)
-        boxes, scores, classes, found = tf.image.combined_non_max_suppression(
-            boxes,
-            scores,
-            self.max_detections,
-            self.max_detections,
-            self.nms_threshold,
-            self.score_threshold,
-            clip_boxes=False,
+        boxes, scores, classes, found = suppress(
+            boxes, scores, self.max_detections, self.nms_threshold, self.score_threshold
         )
         valid = tf.range(self.max_detections)[None] < found[:, None]
         return boxes, scores, tf.where(valid, tf.cast(classes, tf.int32), -1)
@@ -120,7 +115,7 @@ class FoundRows(Float32Layer):
     """The detections that exist, as one list: the mask branch runs on these only.
 
     Args:
-        multiple: rows are filled up to a multiple of this.
+        multiple: rows are filled up to a multiple of this; XLA takes all B * D.
 
     Inputs: boxes (B, D, 4) and class_ids (B, D). Returns: rois (K, 4) float32, image_index (K,) int32, class_ids (K,)
     int32 (-1 for filling) and row (K,) int32, the place of each in the B * D rows.

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from .. import boxes as box_ops
+from .. import ops
 from . import replicas
 
 BACKGROUND, IGNORED, OBJECT = 0, -1, 1
@@ -100,19 +101,25 @@ def next_seed(seed: int, draws: keras.Variable, training: bool | None) -> tf.Ten
     return pair
 
 
-def compact_rows(keep: tf.Tensor, multiple: int = 16) -> tuple[tf.Tensor, tf.Tensor]:
-    """Indices of the rows to keep, repeated row 0 at the end up to a multiple, so that shapes seldom change.
+def compact_rows(
+    keep: tf.Tensor, multiple: int = 16, most: int | tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Indices of the rows to keep, filled up with others to a multiple, so that shapes seldom change.
 
     Convolution kernels are prepared anew for every batch size they have not seen; a few sizes are cheaper than many,
-    and none of them is zero.
+    and none of them is zero. XLA allows one size only: `most`.
 
     Args:
         keep: (R,) bool.
         multiple: the result's length is a multiple of this, at least one times.
+        most: as many rows as are ever kept; None: all.
 
     Returns:
         index (K,) int32 and valid (K,) bool, False for the filling.
     """
+    if ops.compiling_with_xla():
+        index = tf.argsort(tf.cast(~keep, tf.int32), stable=True)[:most]
+        return index, tf.gather(keep, index)
     index = tf.cast(tf.where(keep)[:, 0], tf.int32)
     count = tf.shape(index)[0]
     length = tf.maximum(multiple, -(-count // multiple) * multiple)

@@ -5,8 +5,7 @@ import tensorflow as tf
 
 from .. import boxes as box_ops
 from .float32 import Float32Layer
-
-LOWEST = float("-inf")
+from .suppression import LOWEST, suppress
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
@@ -60,9 +59,7 @@ class ProposalLayer(Float32Layer):
         most = tf.reduce_max([tf.shape(scores)[1] for _, scores in levels])
         boxes = tf.stack([_pad_rows(boxes, most, 0.0) for boxes, _ in levels], axis=2)
         scores = tf.stack([_pad_rows(scores, most, LOWEST) for _, scores in levels], axis=2)
-        proposals, scores, _, _ = tf.image.combined_non_max_suppression(
-            boxes, scores, self.post_nms_topk, self.post_nms_topk, self.nms_threshold, LOWEST, clip_boxes=False
-        )
+        proposals, scores, _, _ = suppress(boxes, scores, self.post_nms_topk, self.nms_threshold)
         return proposals, scores
 
     def _best_of_level(self, logits, deltas, anchors, windows):

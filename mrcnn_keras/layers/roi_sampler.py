@@ -25,7 +25,7 @@ class RoISampler(Float32Layer):
 
     Returns: rois (B * S, 4) float32; image_index (B * S,) int32; class_targets (B * S,) int32 in 0..num_classes,
     -1 for rows that count for nothing; gt_index (B * S,) int32 into the image's ground truth. Objects come first in
-    each image. S is at most `batch_size`.
+    each image. S is `batch_size`.
     """
 
     def __init__(self, batch_size=512, positive_fraction=0.25, iou_threshold=0.5, num_classes=80, seed=0, **kwargs):
@@ -56,9 +56,11 @@ class RoISampler(Float32Layer):
         return tf.stop_gradient(tf.reshape(rois, [-1, 4])), image_index, tf.reshape(classes, [-1]), gt_index
 
     def _merge(self, positive, positive_valid, negative, negative_valid):
-        """Positives, then negatives, with the rows that count moved to the front and the rest cut at batch_size."""
+        """Positives, then negatives, with the rows that count moved to the front: `batch_size` of them."""
         index = tf.concat([positive, negative], axis=1)
         valid = tf.concat([positive_valid, negative_valid], axis=1)
+        missing = [[0, 0], [0, tf.maximum(self.batch_size - tf.shape(index)[1], 0)]]  # where there are few candidates
+        index, valid = tf.pad(index, missing), tf.pad(valid, missing)
         order = tf.argsort(tf.cast(~valid, tf.int32), axis=1, stable=True)[:, : self.batch_size]
         return tf.gather(index, order, batch_dims=1), tf.gather(valid, order, batch_dims=1)
 
@@ -77,21 +79,25 @@ class PositiveRois(Float32Layer):
 
     Args:
         num_classes: class ids from 0 to this, exclusive, are objects.
-        multiple: rows are filled up to a multiple of this.
+        rois_per_image, objects_per_image: the RoIs of each image, and the most of them that are objects.
+        multiple: rows are filled up to a multiple of this; XLA takes as many as there can be.
 
     Inputs: the four results of `RoISampler`. Returns: the same four with the objects' rows only, and row (K,) int32,
-    the place of each among all; filling rows repeat the first RoI and have class -1.
+    the place of each among all; filling rows are other RoIs, with class -1.
     """
 
-    def __init__(self, num_classes=80, multiple=16, **kwargs):
+    def __init__(self, num_classes=80, rois_per_image=512, objects_per_image=128, multiple=16, **kwargs):
         super().__init__(**kwargs)
         self.num_classes = num_classes
+        self.rois_per_image = rois_per_image
+        self.objects_per_image = objects_per_image
         self.multiple = multiple
         self.built = True
 
     def call(self, rois, image_index, class_targets, gt_index):
         is_object = (class_targets >= 0) & (class_targets < self.num_classes)
-        index, valid = matching.compact_rows(is_object, self.multiple)
+        most = tf.shape(is_object)[0] // self.rois_per_image * self.objects_per_image
+        index, valid = matching.compact_rows(is_object, self.multiple, most)
         classes = tf.where(valid, tf.gather(class_targets, index), -1)
         return tf.gather(rois, index), tf.gather(image_index, index), classes, tf.gather(gt_index, index), index
 
@@ -100,7 +106,8 @@ class PositiveRois(Float32Layer):
         return keras.KerasTensor((None, 4), dtype="float32"), *ints
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes, "multiple": self.multiple}
+        names = ("num_classes", "rois_per_image", "objects_per_image", "multiple")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable("mrcnn_keras")

@@ -2,11 +2,13 @@
 
 from mrcnn_keras.ops._choice import use_implementation
 from mrcnn_keras.ops._status import Status, status
+from mrcnn_keras.ops._tracing import compiling_with_xla
 from mrcnn_keras.ops.roi_align import multilevel_roi_align
 from mrcnn_keras.ops.roi_pool import multilevel_roi_pool, multilevel_roi_warp
 
 __all__ = [
     "Status",
+    "compiling_with_xla",
     "multilevel_roi_align",
     "multilevel_roi_pool",
     "multilevel_roi_warp",

@@ -5,9 +5,8 @@ import os
 import threading
 from collections.abc import Iterator
 
-import tensorflow as tf
-
 from mrcnn_keras.ops import _library
+from mrcnn_keras.ops._tracing import compiling_with_xla, saving
 
 VARIABLE = "MRCNN_KERAS_ROI_ALIGN"
 _NAMES = ("auto", "compiled", "tensorflow")
@@ -51,7 +50,8 @@ def resolve(implementation: str) -> str:
     if name == "auto":
         name, _ = requested()
     if name == "auto":
-        return "compiled" if not _needs_stock_operations() and _library.usable() else "tensorflow"
+        # XLA has no kernel for our operation, and a SavedModel must load where there is none.
+        return "tensorflow" if compiling_with_xla() or saving() or not _library.usable() else "compiled"
     if name == "compiled":
         _library.require()
     return name
@@ -72,15 +72,3 @@ def _checked(name, where):
     if name not in _NAMES:
         raise ValueError(f"{where} must be one of {', '.join(_NAMES)}, got {name!r}")
     return name
-
-
-def _needs_stock_operations():
-    # Traced for XLA, which has no kernel for our operation, or while a SavedModel is written.
-    try:
-        from tensorflow.python.ops import control_flow_util
-        from tensorflow.python.saved_model import save_context
-    except ImportError:  # not public: without them, use_implementation is the way
-        return False
-    if save_context.in_save_context():
-        return True
-    return not tf.executing_eagerly() and control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())

@@ -73,7 +73,7 @@ class Chunks:
     def restore(self, pooled: tf.Tensor) -> tf.Tensor:
         """(number, length, ...) results in the caller's order, (R, ...)."""
         flat = tf.reshape(pooled, tf.concat([[self.number * self.length], tf.shape(pooled)[2:]], axis=0))
-        return tf.gather(flat, tf.math.invert_permutation(self.order))
+        return tf.gather(flat, tf.argsort(self.order))
 
 
 def make_chunks(rois: Rois, longest: int) -> Chunks:

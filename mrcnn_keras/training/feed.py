@@ -59,6 +59,7 @@ def training_feed(
     start_step: int,
     strategy: tf.distribute.Strategy | None = None,
     hosts: Sequence[str] = (),
+    fixed_shapes: bool = False,
 ) -> Any:
     """Endless shuffled batches from step `start_step` on, with the config's sizes, random changes and seed.
 
@@ -71,13 +72,15 @@ def training_feed(
         strategy: each of its replicas gets as many images of every batch; the batches do not depend on it. None: one
             replica.
         hosts: addresses of input hosts, see `data.service`.
+        fixed_shapes: as of `data.training_batches`.
 
     Returns: a tf.data.Dataset, or a distributed one where there is more than one replica.
 
     Raises:
         ValueError: the images of a batch cannot be shared out equally.
     """
-    options = {"seed": config.seed, "start_step": start_step, "hosts": hosts, **augmentation_options(config)}
+    options = {"seed": config.seed, "start_step": start_step, "hosts": hosts, "fixed_shapes": fixed_shapes}
+    options |= augmentation_options(config)
     return _shared_out(dataset, config, batch_size, workers, strategy, options)
 
 

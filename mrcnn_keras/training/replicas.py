@@ -28,15 +28,18 @@ def spans_workers(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def run_on_workers(strategy: tf.distribute.Strategy, step: Callable[[Any], dict[str, tf.Tensor]]) -> Callable:
-    """A function of a distributed iterator that runs a step on each replica and returns the first one's results.
+def run_on_batches(
+    strategy: tf.distribute.Strategy, step: Callable[[Any], dict[str, tf.Tensor]], every_shape: bool = False
+) -> Callable:
+    """A function of an iterator of batches that runs a step on each replica and returns the first one's results.
 
     Args:
-        strategy: of several processes.
+        strategy: the replicas' own, whose iterator it is.
         step: from a batch to values that are the same on every replica.
+        every_shape: trace the step for every shape of batches, and not for shapes that may vary.
     """
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @tf.function(reduce_retracing=not every_shape, autograph=False)
     def run(batch):
         results = strategy.run(step, args=(batch,))
         return tf.nest.map_structure(lambda value: strategy.experimental_local_results(value)[0], results)

@@ -16,7 +16,7 @@ from .finite import assert_finite, explain
 from .gradients import clip_whole_batch
 from .optimizer import SGD
 from .progress import TrainingProgress
-from .replicas import lost_worker, over_replicas, run_on_workers, spans_workers
+from .replicas import lost_worker, over_replicas, run_on_batches, spans_workers
 from .schedules import paper_schedule
 
 
@@ -49,17 +49,33 @@ class Trainer(keras.Model):
             learning_rate: with `optimizer=None`, a number or schedule to use in place of the paper's schedule.
             total_steps: length of the run that the paper's schedule spans; None: what the first `fit` asks for, and
                 until then `config.total_steps`.
-            jit_compile: XLA; off, since the number of objects changes the shapes from step to step.
+            jit_compile: compile losses and gradients with XLA, on one replica. XLA compiles every shape of batches
+                anew, for minutes with a real network, so `fit` pads the images of a `Dataset` to fixed sizes.
             **kwargs: as `keras.Model.compile`; there is no `loss`, the training graph holds the losses.
+
+        Raises:
+            ValueError: `jit_compile` where XLA cannot be used.
         """
         c = self.config
+        self.uses_xla = jit_compile is True
+        if self.uses_xla:
+            self._check_xla()
         self._default_schedule = optimizer is None and learning_rate is None and total_steps is None
         if optimizer is None:
             if learning_rate is None:
                 learning_rate = self._paper_schedule(c.batch_size, total_steps or c.total_steps)
             clip = c.gradient_clip_norm or None
             optimizer = SGD(learning_rate, c.momentum, c.weight_decay, global_clipnorm=clip)
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        compute = self._compute_gradients
+        self._gradients = tf.function(compute, jit_compile=True, autograph=False) if self.uses_xla else compute
+        super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
+
+    def _check_xla(self) -> None:
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if replicas > 1:
+            raise ValueError(f"jit_compile=True works on one replica, and there are {replicas}")
+        if self.config.roi_op == "crop_and_resize":
+            raise ValueError("jit_compile=True: XLA has no roi_op='crop_and_resize'; take 'align'")
 
     def _paper_schedule(self, images_per_step: int, total_steps: int):
         c = self.config
@@ -69,10 +85,12 @@ class Trainer(keras.Model):
     def get_compile_config(self) -> dict[str, Any] | None:
         if not self.compiled:
             return None
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
+        optimizer = keras.saving.serialize_keras_object(self.optimizer)
+        return {"optimizer": optimizer, "jit_compile": self.uses_xla}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+        optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
+        self.compile(optimizer, jit_compile=config.get("jit_compile", False))
         self.optimizer.build(self.trainable_variables)
 
     @property
@@ -81,29 +99,31 @@ class Trainer(keras.Model):
 
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         inputs, image_index = _split(data)
-        variables = self.trainable_variables
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        with tf.GradientTape() as tape:
-            losses = self.training_graph(inputs, training=True)
-            total = tf.add_n(list(losses.values()))
-            scaled = self.optimizer.scale_loss(total / replicas)
-        gradients = clip_whole_batch(self.optimizer, tape.gradient(scaled, variables))
+        losses, gradients = self._gradients(inputs)
+        gradients = clip_whole_batch(self.optimizer, gradients)
         # A loss scale finds out by overflowing gradients that it is too large.
         scales = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         with tf.control_dependencies([assert_finite(losses, [] if scales else gradients, image_index)]):
             gradients = [tf.identity(gradient) for gradient in gradients]
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
-        self.optimizer.apply(gradients, variables)
-        return {**self._track(total, losses, image_index), "learning_rate": rate}
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {**self._track(losses, image_index), "learning_rate": rate}
+
+    def _compute_gradients(self, inputs):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        with tf.GradientTape() as tape:
+            losses = self.training_graph(inputs, training=True)
+            scaled = self.optimizer.scale_loss(tf.add_n(list(losses.values())) / replicas)
+        return losses, tape.gradient(scaled, self.trainable_variables)
 
     def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         inputs, image_index = _split(data)
         losses = self.training_graph(inputs, training=False)
-        return self._track(tf.add_n(list(losses.values())), losses, image_index)
+        return self._track(losses, image_index)
 
-    def _track(self, total, losses, image_index):
+    def _track(self, losses, image_index):
         images = tf.reduce_sum(tf.cast(image_index >= 0, tf.float32))
-        values, images = over_replicas({"loss": total, **losses}, images)
+        values, images = over_replicas({"loss": tf.add_n(list(losses.values())), **losses}, images)
         for name, value in values.items():
             self.loss_trackers[name].update_state(value, sample_weight=images)
         return {name: tracker.result() for name, tracker in self.loss_trackers.items()}
@@ -172,7 +192,9 @@ class Trainer(keras.Model):
             verbose, callbacks = 0, [*callbacks, TrainingProgress()]
         explaining = _explaining(train)
         if isinstance(train, Dataset):
-            train = training_feed(train, self.config, batch_size, workers, step, self.distribute_strategy, input_hosts)
+            train = training_feed(
+                train, self.config, batch_size, workers, step, self.distribute_strategy, input_hosts, self.uses_xla
+            )
         with explaining, guard.guarding() if guard else contextlib.nullcontext():
             return super().fit(
                 train,
@@ -206,16 +228,16 @@ class Trainer(keras.Model):
             super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
     def make_train_function(self, force: bool = False) -> None:
-        if not spans_workers(self.distribute_strategy):
+        if not (self.uses_xla or spans_workers(self.distribute_strategy)):
             super().make_train_function(force)
         elif self.train_function is None or force:
-            self.train_function = run_on_workers(self.distribute_strategy, self.train_step)
+            self.train_function = run_on_batches(self.distribute_strategy, self.train_step, every_shape=self.uses_xla)
 
     def make_test_function(self, force: bool = False) -> None:
         if not spans_workers(self.distribute_strategy):
             super().make_test_function(force)
         elif self.test_function is None or force:
-            self.test_function = run_on_workers(self.distribute_strategy, self.test_step)
+            self.test_function = run_on_batches(self.distribute_strategy, self.test_step)
 
 
 @contextlib.contextmanager

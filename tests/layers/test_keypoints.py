@@ -55,7 +55,8 @@ def test_decoder_puts_keypoints_at_their_detections():
     logits = np.random.default_rng(2).normal(size=(4, 6, 6, 3)).astype(np.float32)
     rois = np.array([[0, 0, 9, 9], [5, 5, 30, 20], [2, 2, 8, 20], [0, 0, 9, 9]], np.float32)
     class_ids = tf.constant([[0, -1, -1], [1, 0, -1]])
-    found = KeypointDecoder()(logits, rois, tf.constant([0, 3, 4, 0]), tf.constant([0, 1, 0, -1]), class_ids).numpy()
+    rows, classes, images = tf.constant([0, 3, 4, 0]), tf.constant([0, 1, 0, -1]), np.zeros((2, 32, 32, 3))
+    found = KeypointDecoder()(logits, rois, rows, classes, class_ids, images).numpy()
     assert found.shape == (2, 3, 3, 3) and not found[0, 1:].any() and not found[1, 2].any()
     np.testing.assert_allclose(found[1, 1], decode_keypoints(tf.constant(logits[2]), rois[2]), rtol=1e-5)
 
@@ -78,3 +79,15 @@ def test_loss_is_the_mean_over_visible_keypoints():
     assert float(loss) == pytest.approx(-np.mean(log_probs), rel=1e-5)
     nothing = losses.keypoint_loss(tf.constant(logits), tf.constant(cell), tf.zeros((2, 2), tf.bool))
     assert float(nothing) == 0.0
+
+
+@pytest.mark.parametrize("score", ["softmax", "logit"])
+def test_xla_decodes_the_same(score):
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(4, 6, 6, 3)).astype(np.float32)
+    rois = np.array([[0, 0, 9.4, 9], [5, 5, 30, 20.2], [2, 2, 8, 28], [3, 0, 3.2, 9]], np.float32)
+    class_ids, images = tf.constant([[0, 1], [1, -1]]), tf.zeros((2, 28, 32, 3))
+    given = logits, rois, tf.constant([0, 1, 2, 3]), tf.constant([0, 1, 1, -1]), class_ids, images
+    layer = KeypointDecoder(score)
+    compiled = tf.function(layer, jit_compile=True, autograph=False)
+    np.testing.assert_allclose(compiled(*given), layer(*given), rtol=1e-4)
