@@ -85,19 +85,18 @@ class ConvNorm(keras.layers.Layer):
 
     def _convolve(self, inputs, kernel, training):
         kernel = tf.convert_to_tensor(kernel, inputs.dtype)
-        if training and (self.dilation > 1 or self.groups > 1) and not tf.config.list_physical_devices("GPU"):
-            # TensorFlow has no gradient of such convolutions on the CPU.
-            if self.dilation == 1:
-                # Padded beforehand: strides move a convolution that pads by itself.
-                pad = (self.kernel_size - 1) // 2 if self.strides > 1 else 0
-                padded = tf.pad(inputs, [[0, 0], [pad, pad], [pad, pad], [0, 0]]) if pad else inputs
-                return grouped_conv2d(padded, kernel, self.strides, "VALID" if pad else "SAME")
-            if self.strides == 1:
-                return dilated_by_parts(inputs, kernel, self.dilation)
         pad = self.dilation * (self.kernel_size - 1) // 2
-        padding = [[0, 0], [pad, pad], [pad, pad], [0, 0]] if pad else "VALID"
-        if pad and self.strides == 1:
-            padding = "SAME"
+        padding = "SAME" if pad and self.strides == 1 else "VALID"
+        paddings = [[0, 0], [pad, pad], [pad, pad], [0, 0]]
+        if tf.config.list_physical_devices("GPU"):
+            padding = paddings if pad and self.strides > 1 else padding
+            return tf.nn.conv2d(inputs, kernel, self.strides, padding, dilations=self.dilation)
+        if training and self.dilation > 1 and self.strides == 1:  # no such convolution has a gradient on the CPU
+            return dilated_by_parts(inputs, kernel, self.dilation)
+        if pad and self.strides > 1:  # the CPU's fast kernels cannot pad at both ends
+            inputs = tf.pad(inputs, paddings)
+        if training and self.groups > 1 and self.dilation == 1:  # nor has this one
+            return grouped_conv2d(inputs, kernel, self.strides, padding)
         return tf.nn.conv2d(inputs, kernel, self.strides, padding, dilations=self.dilation)
 
     def compute_output_shape(self, input_shape):
