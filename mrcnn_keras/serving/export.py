@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from mrcnn_keras import ops
+from mrcnn_keras.serving import model_info
 from mrcnn_keras.serving.resize import resize_like
 
 
@@ -80,6 +81,7 @@ def _signatures(model: Any) -> dict[str, Any]:
     return {
         "serving_default": from_bytes.get_concrete_function(),
         "serving_tensor": from_tensor.get_concrete_function(),
+        "model_info": model_info.lookup(model_info.to_json(config)),
     }
 
 
