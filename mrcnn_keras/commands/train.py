@@ -55,10 +55,7 @@ def run(args: argparse.Namespace) -> int:
     model = training.make_model(args, dataset, {"batch_size": batch_size, "total_steps": steps}, strategy)
     print(f"{len(dataset)} images, {len(dataset.class_names)} classes, {steps} steps of {batch_size} images")
     training.fit(args, model, dataset, validation)
-    report = str(dataset.report())
-    if any(dataset.report().counts.values()):
-        (args.out / "report.txt").write_text(report + "\n")
-        print(f"faults in the data: {report.splitlines()[0]}; see {args.out / 'report.txt'}")
+    training.write_report(args.out, dataset, strategy)
     print(f"wrote {args.out / 'last.keras'}" + (f" and {args.out / 'best.keras'}" if validation else ""))
     return 0
 

@@ -14,6 +14,8 @@ from mrcnn_keras.data.cpus import usable_cpus
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _SAVE_EVERY = 1000
+# What may change when a training goes on.
+_LENGTH = {"total_steps", "batch_size"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +48,8 @@ def check(args: argparse.Namespace) -> None:
     """
     if not args.resume:
         check_out(args.out)
+    if args.worker_index is not None and not args.workers:
+        raise options.UsageError("--worker-index says which of --workers this process is: name them all")
     if args.replicas and args.workers:
         raise options.UsageError("--replicas and --workers exclude each other: every worker uses all its GPUs")
     if args.xla and (args.workers or (args.replicas or 1) > 1):
@@ -96,17 +100,16 @@ def make_model(args: argparse.Namespace, dataset: Any, fields: dict[str, Any], s
         strategy: of `make_strategy`.
 
     Raises:
-        UsageError: a field out of its range, or other settings than those of the training to go on with.
+        UsageError: a field out of its range, or the training to go on with has other settings or has had its steps.
     """
     settings = {**fields, **options.settings(args)}
     config = new_config(args.preset, settings, dataset)
     from mrcnn_keras.model import MaskRCNN
-    from mrcnn_keras.training.checkpoint_files import checkpoint_paths
 
-    states = checkpoint_paths(args.out)
+    state = _newest_state(args.out)
     with strategy.scope() if strategy.num_replicas_in_sync > 1 else contextlib.nullcontext():
-        if states:
-            model = MaskRCNN(_config_of(states[-1], args, config))
+        if state is not None:
+            model = MaskRCNN(_config_to_go_on_with(state, config, {*settings, "class_names"}))
         else:
             from_data = ["num_classes", "class_names"]
             if config.num_keypoints:
@@ -120,18 +123,30 @@ def make_model(args: argparse.Namespace, dataset: Any, fields: dict[str, Any], s
     return model
 
 
-def _config_of(path: pathlib.Path, args: argparse.Namespace, config: Any) -> Any:
-    """The config of the training to go on with: with --weights it has the checkpoint's conventions."""
+def _newest_state(out: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any], dict[str, Any]] | None:
+    """The path, values and config of the state to go on from, if there is one."""
+    from mrcnn_keras.training.restoring import newest_checkpoint
+
+    try:
+        return newest_checkpoint(out)
+    except ValueError as error:
+        raise options.UsageError(f"--resume: {error}") from error
+
+
+def _config_to_go_on_with(state: tuple[pathlib.Path, dict, dict], config: Any, given: set[str]) -> Any:
+    """The config of a state, which with --weights has the checkpoint's conventions, and the length now wanted."""
     from mrcnn_keras.config import make_config
-    from mrcnn_keras.training.checkpoint_files import read_checkpoint
     from mrcnn_keras.weights.checkpoint_config import same_architecture
 
-    found = make_config(read_checkpoint(path)[1])
-    given = {*options.settings(args), "class_names"}
-    changed = [name for name in given if getattr(found, name) != getattr(config, name)]
+    path, values, fields = state
+    found = make_config(fields)
+    changed = [name for name in given - _LENGTH if getattr(found, name) != getattr(config, name)]
     if changed or not same_architecture(found, config):
         raise options.UsageError(f"--resume: {path} was made with other settings{_named(changed)}")
-    return found.replace(total_steps=config.total_steps, batch_size=config.batch_size)
+    done = values["step"]
+    if done >= config.total_steps:
+        raise options.UsageError(f"--resume: {path} has had its {done} steps; ask for more with --steps")
+    return found.replace(**{name: getattr(config, name) for name in _LENGTH})
 
 
 def _named(fields: list[str]) -> str:
@@ -146,15 +161,11 @@ def fit(args: argparse.Namespace, model: Any, dataset: Any, validation: Any, eva
         model: of `make_model`.
         dataset, validation: `mrcnn_keras.data.Dataset`; the second may be None.
         evaluation: callback that adds the average precision on `validation` to an epoch's logs; None: COCO's.
-
-    Raises:
-        UsageError: the training to go on with has had its steps.
     """
     import keras
 
     from mrcnn_keras.commands.records import recorders, verbosity
     from mrcnn_keras.training import is_chief
-    from mrcnn_keras.training.checkpoint_files import checkpoint_paths, read_checkpoint
 
     steps = model.config.total_steps
 
@@ -164,9 +175,6 @@ def fit(args: argparse.Namespace, model: Any, dataset: Any, validation: Any, eva
                 self.model.stop_training = True
 
     per_epoch = min(steps, max(1, len(dataset) // model.config.batch_size))
-    done = read_checkpoint(states[-1])[0]["step"] if (states := checkpoint_paths(args.out)) else 0
-    if done >= steps:
-        raise options.UsageError(f"--resume: {states[-1]} has had its {done} steps; ask for more with --steps")
     chief = is_chief(model.distribute_strategy)
     logs = [_tensorboard(args, validation)] if args.logs and chief else []
     saving = {"save_every": min(per_epoch, _SAVE_EVERY), "resume": args.resume, "writes": chief}
@@ -179,6 +187,19 @@ def fit(args: argparse.Namespace, model: Any, dataset: Any, validation: Any, eva
         verbose=verbosity() if chief else 0,
         workers=max(2, usable_cpus()),
     )
+
+
+def write_report(out: pathlib.Path, dataset: Any, strategy: Any) -> None:
+    """Write what was broken in the data, as far as this process has seen it, into the folder, if anything was."""
+    from mrcnn_keras.training import is_chief
+
+    report = dataset.report()
+    if not any(report.counts.values()):
+        return
+    own = "" if is_chief(strategy) else f"-worker{strategy.cluster_resolver.task_id}"
+    path = out / f"report{own}.txt"
+    path.write_text(f"{report}\n")
+    print(f"faults in the data: {str(report).splitlines()[0]}; see {path}")
 
 
 def _tensorboard(args: argparse.Namespace, validation: Any) -> Any:

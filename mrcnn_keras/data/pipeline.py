@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mrcnn_keras.data.dataset import Dataset
+from mrcnn_keras.data.hosted import hosted_batches
 from mrcnn_keras.data.recipe import BatchRecipe, check_least
 from mrcnn_keras.data.tfdata import parallel_batches
 
@@ -118,8 +119,6 @@ def training_batches(
     may_be_empty = maker.skip_broken and not repeat and num_shards == 1
     options = {"workers": workers, "prefetch": prefetch * len(shards), "may_be_empty": may_be_empty}
     if hosts:
-        from mrcnn_keras.data.service import hosted_batches  # a program, too: `python -m` shall be the first to load it
-
         return hosted_batches(hosts, dataset, recipe, (num_shards, shards), maker.fields, parts, **options)
     make = functools.partial(maker.part, num_shards, tuple(shards))
     return parallel_batches(make, maker.fields, parts, **options)

@@ -8,8 +8,9 @@ and for any other a program that ends with `serve_batches(dataset, "10.0.0.5:505
 model is trained: `model.fit(dataset, input_hosts=["10.0.0.5:5050", "10.0.0.6:5050"])`, or `training_batches(dataset,
 hosts=[...], ...)`. A host knows its dataset only; sizes, seed and steps come with each request, so it serves any number
 of trainings, also resumed ones. The hosts take turns, and each batch is the one that the training machine would have
-made itself, in its order. A host that ends stops the training with an error, one that cannot be reached keeps it
-waiting; both are mended by starting the host and resuming. What a host finds broken is in its own dataset's `report()`.
+made itself, in its order. Start the hosts first: one that ends, or cannot be reached for a minute, stops the training
+with an error that names it, and is mended by starting the host and resuming. What a host finds broken is in its own
+dataset's `report()`.
 A host needs two ports, the one given and the next, on a network where everyone can be trusted.
 
 tf.data.service alone cannot run this pipeline. It sends its workers a graph, and of a Python function the graph holds
@@ -20,19 +21,17 @@ known to both sides. It is dispatcher and only worker of a service of its own, w
 
 import argparse
 import contextlib
-import dataclasses
 import functools
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from mrcnn_keras.data.dataset import Dataset
+from mrcnn_keras.data.hosted import KEY, checked_address
 from mrcnn_keras.data.recipe import BatchRecipe
-from mrcnn_keras.data.tfdata import GATE, finished, named_arrays
-
-_KEY = "mrcnn_keras_batches"
+from mrcnn_keras.data.tfdata import GATE
 
 
 class InputHost:
@@ -46,7 +45,7 @@ class InputHost:
         address: the same with the port in use.
 
     Raises:
-        ValueError: not such an address, or the process is a host already.
+        ValueError: not such an address, its port or the next is in use, or the process is a host already.
     """
 
     def __init__(self, dataset: Dataset, address: str = "localhost:0"):
@@ -54,14 +53,20 @@ class InputHost:
 
         name, port = checked_address(address)
         service = tf.data.experimental.service
-        self._answer = _Answer(dataset)
-        _register(self._answer)
-        self._dispatcher = service.DispatchServer(service.DispatcherConfig(port=port))
-        in_use = self._dispatcher.target.rsplit(":", 1)[1]
-        self.address = f"{name}:{in_use}"
-        self._worker = service.WorkerServer(
-            service.WorkerConfig(f"localhost:{in_use}", worker_address=f"{name}:%port%", port=port and port + 1)
-        )
+        answer = _Answer(dataset)
+        table = _functions()
+        if KEY in table:
+            raise ValueError("this process is an input host already; start another process for another one")
+        try:
+            self._dispatcher = service.DispatchServer(service.DispatcherConfig(port=port))
+            in_use = self._dispatcher.target.rsplit(":", 1)[1]
+            self.address = f"{name}:{in_use}"
+            self._worker = service.WorkerServer(
+                service.WorkerConfig(f"localhost:{in_use}", worker_address=f"{name}:%port%", port=port and port + 1)
+            )
+        except (RuntimeError, tf.errors.OpError) as error:
+            raise ValueError(f"input host {address!r} cannot use port {port} or {port + 1}: {error}") from None
+        self._answer = table[KEY] = answer
 
     def join(self) -> None:
         """Serves until the process is interrupted."""
@@ -71,57 +76,6 @@ class InputHost:
 def serve_batches(dataset: Dataset, address: str = "localhost:0") -> InputHost:
     """Start an `InputHost`; arguments and errors are its own."""
     return InputHost(dataset, address)
-
-
-def hosted_batches(
-    hosts: Sequence[str],
-    dataset: Dataset,
-    recipe: BatchRecipe,
-    shards: tuple[int, Sequence[int]],
-    fields: Mapping[str, tuple[str, list[int | None]]],
-    numbers: tuple[int, int],
-    workers: int,
-    prefetch: int,
-    may_be_empty: bool = False,
-):
-    """A tf.data.Dataset like that of `tfdata.parallel_batches`, made by input hosts.
-
-    Args:
-        hosts: their addresses, at least one.
-        dataset: the same as theirs.
-        recipe: what is in the batches.
-        shards: how many parts each batch is cut into, and those wanted.
-        fields, prefetch, may_be_empty: as there.
-        numbers: first part and the one after the last.
-        workers: parts made at the same time on each host, >= 1.
-    """
-    import tensorflow as tf
-
-    parts = {"num_shards": shards[0], "shards": list(shards[1])}
-    request = json.dumps({"count": len(dataset), "recipe": dataclasses.asdict(recipe), **parts})
-
-    def to_batch(number):
-        dtypes = [tf.as_dtype(dtype) for dtype, _ in fields.values()]
-        return named_arrays(tf.raw_ops.PyFunc(input=[request, number], token=_KEY, Tout=dtypes), fields)
-
-    def of_host(place: int, host: str) -> tf.data.Dataset:
-        own = tf.data.Dataset.range(numbers[0] + place, numbers[1], len(hosts))
-        made = finished(own.map(to_batch, num_parallel_calls=workers, deterministic=True), workers, prefetch)
-        policy = tf.data.experimental.service.ShardingPolicy.OFF
-        service = "grpc://{}:{}".format(*checked_address(host))
-        return made.apply(tf.data.experimental.service.distribute(policy, service, compression=None))
-
-    by_host = [of_host(place, host) for place, host in enumerate(hosts)]
-    turns = tf.data.Dataset.range(len(hosts)).repeat()
-    return finished(tf.data.Dataset.choose_from_datasets(by_host, turns), workers, prefetch, fields, may_be_empty)
-
-
-def checked_address(address: str) -> tuple[str, int]:
-    """Name and port of an input host; ValueError where they are not given as "name:port"."""
-    name, _, port = address.rpartition(":")
-    if not name or not port.isdigit() or int(port) > 65534:
-        raise ValueError(f"input host {address!r}: expected its address as name:port, such as 10.0.0.5:5050")
-    return name, int(port)
 
 
 class _Answer:
@@ -141,14 +95,11 @@ class _Answer:
         return functools.partial(BatchRecipe(**recipe).maker(self._dataset).part, num_shards, tuple(shards))
 
 
-def _register(answer: _Answer) -> None:
-    # The table in which TensorFlow looks for the Python functions of a graph; it holds them weakly.
+def _functions():
+    """The table in which TensorFlow looks for the Python functions of a graph; it holds them weakly."""
     from tensorflow.python.ops import script_ops
 
-    table = script_ops._py_funcs._funcs
-    if _KEY in table:
-        raise ValueError("this process is an input host already; start another process for another one")
-    table[_KEY] = answer
+    return script_ops._py_funcs._funcs
 
 
 def main() -> None:

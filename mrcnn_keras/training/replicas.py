@@ -1,5 +1,6 @@
 """Steps on several replicas, of one machine or of many."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -68,17 +69,30 @@ def same_on_all_workers(strategy: tf.distribute.Strategy, value: int, message: s
     Raises:
         ValueError: it is another one there, with `message`.
     """
-    if not spans_workers(strategy):
-        return
+    found = _mean(strategy, value)
+    if found != value:
+        raise ValueError(f"{message} (this one's {value}, the mean {found:g})")
 
+
+def any_worker(strategy: tf.distribute.Strategy, value: bool) -> bool:
+    """Whether a value is True in any process of a strategy; all of them must ask."""
+    return _mean(strategy, value) > 0
+
+
+def _mean(strategy: tf.distribute.Strategy, value: float) -> float:
+    """The mean of a number over the processes of a strategy."""
+    if not spans_workers(strategy):
+        return value
+    return float(_make_mean(strategy)(tf.constant(float(value), tf.float64)))
+
+
+@functools.lru_cache(maxsize=1)
+def _make_mean(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
     @tf.function(autograph=False)
-    def mean():
+    def mean(value):
         def on_replica():
-            context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(float(value), tf.float64))
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
         return strategy.experimental_local_results(strategy.run(on_replica))[0]
 
-    found = float(mean())
-    if found != value:
-        raise ValueError(f"{message} (this one's {value}, the mean {found:g})")
+    return mean

@@ -41,7 +41,8 @@ def load_checkpoint(
         path: of the checkpoint.
         config: of the checkpoint's model.
         facts: "optimizer", its class, and what else the training depends on, by name.
-        own_facts: the same of the training that goes on; what differs, but for the optimizer, is warned of.
+        own_facts: the same of the training that goes on; what differs, but for the optimizer, is warned of. Another
+            "learning rate" takes the place of the checkpoint's.
 
     Raises:
         ValueError: it is of another model or optimizer.
@@ -60,6 +61,8 @@ def load_checkpoint(
         raise ValueError(
             f"{path} is of another model: {', '.join(others) or error}; use its settings, or another folder"
         ) from None
+    if own_facts.get("learning rate") != facts.get("learning rate") and "learning rate" in own_facts:
+        model.optimizer.learning_rate = own_facts["learning rate"]
     if others:
         warnings.warn(f"going on with other settings than those of {path}: {', '.join(others)}", stacklevel=2)
 

@@ -183,14 +183,15 @@ class Trainer(keras.Model):
         callbacks = list(callbacks or ())
         guard = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
         step = int(self.optimizer.iterations.numpy())
-        self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs, anew=guard is not None or step == 0)
+        anew = step == 0 or (guard is not None and guard.has_states)
+        self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs, anew)
         if guard is not None:
             images = len(train) if isinstance(train, Dataset) else None
             step = guard.restore(self, {"images a step": batch_size, "images": images})
-            initial_epoch = max(initial_epoch, step // steps_per_epoch if steps_per_epoch else 0)
+            initial_epoch = max(initial_epoch, guard.epochs_done(steps_per_epoch))
         if verbose == "auto" and sys.stdout.isatty():
             verbose, callbacks = 0, [*callbacks, TrainingProgress()]
-        explaining = _explaining(train)
+        explaining = _explaining(train, self.distribute_strategy)
         if isinstance(train, Dataset):
             train = training_feed(
                 train, self.config, batch_size, workers, step, self.distribute_strategy, input_hosts, self.uses_xla
@@ -211,8 +212,9 @@ class Trainer(keras.Model):
     def _prepare_optimizer(self, images_per_step: int, total_steps: int, anew: bool) -> None:
         if self._default_schedule and total_steps and anew:
             schedule = self._paper_schedule(images_per_step, total_steps)
-            if schedule.get_config() != self.optimizer._learning_rate.get_config():
-                self.optimizer._learning_rate = schedule
+            optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)  # in the one that scales losses
+            if schedule.get_config() != optimizer._learning_rate.get_config():
+                optimizer._learning_rate = schedule
                 self.train_function = None  # it would go on with the schedule that it was made with
         if not self.optimizer.built:
             # Outside the traced step: variables made inside it would have it traced twice.
@@ -241,13 +243,15 @@ class Trainer(keras.Model):
 
 
 @contextlib.contextmanager
-def _explaining(train: Any) -> Iterator[None]:
+def _explaining(train: Any, strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Says what TensorFlow's errors mean: images, workers."""
     name_of_image = train.image_name if isinstance(train, Dataset) else str
     try:
         yield
     except tf.errors.OpError as error:
-        explained = explain(error.message, name_of_image) or users_error(error.message) or lost_worker(error)
+        explained = explain(error.message, name_of_image) or users_error(error.message)
+        if explained is None and spans_workers(strategy):
+            explained = lost_worker(error)
         if explained is None:
             raise
         raise explained from None

@@ -26,7 +26,7 @@ class TensorBoardLog(keras.callbacks.Callback):
         score_threshold: weaker detections are not drawn.
 
     Raises:
-        ValueError: TensorBoard is not installed.
+        ValueError: TensorBoard is not installed, or a number out of its range.
     """
 
     def __init__(
@@ -41,6 +41,8 @@ class TensorBoardLog(keras.callbacks.Callback):
         super().__init__()
         if importlib.util.find_spec("tensorboard") is None:  # which TensorFlow does not bring
             raise ValueError("TensorBoard is not installed: pip install tensorboard")
+        if every < 1 or pictures < 0:
+            raise ValueError(f"every={every}, pictures={pictures}: expected at least 1 and 0")
         self.folder, self.dataset, self.every = os.fspath(folder), dataset, every
         self.pictures, self.score_threshold = pictures, score_threshold
         self._writer = None
@@ -62,7 +64,9 @@ class TensorBoardLog(keras.callbacks.Callback):
         if self.dataset is not None and self.pictures:
             with self._writer.as_default(step=self._step()):
                 for number in range(min(self.pictures, len(self.dataset))):
-                    tf.summary.image(f"detections/{self.dataset.image_name(number)}", self._picture(number)[None])
+                    if (sample := self.dataset.load(number)) is not None:  # broken ones are skipped
+                        name = self.dataset.image_name(number)
+                        tf.summary.image(f"detections/{name}", self._picture(sample[0])[None])
         self._writer.flush()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -79,9 +83,8 @@ class TensorBoardLog(keras.callbacks.Callback):
                 if np.isfinite(float(value)):  # nan: not evaluated after this epoch
                     tf.summary.scalar(name, float(value))
 
-    def _picture(self, number: int) -> np.ndarray:
-        """uint8 (H, W, 3)."""
-        image = self.dataset.load_image(number)
+    def _picture(self, image: np.ndarray) -> np.ndarray:
+        """A photo with what is found in it, uint8 (H, W, 3)."""
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "picture.png")
             save_detections(image, self.model.detect(image)[0], path, score_threshold=self.score_threshold)

@@ -1,5 +1,6 @@
 """Batches made by other processes: all of them, in order, the same as made here."""
 
+import socket
 import subprocess
 import sys
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 
 from mrcnn_keras.config import MaskRCNNConfig
-from mrcnn_keras.data import ShapesDataset, training_batches
-from mrcnn_keras.data.service import checked_address, serve_batches
+from mrcnn_keras.data import ShapesDataset, hosted, training_batches
+from mrcnn_keras.data.hosted import checked_address
+from mrcnn_keras.data.service import serve_batches
 from mrcnn_keras.training.feed import training_feed
 
 _OPTIONS = {"batch_size": 4, "min_side": (48, 64), "max_side": 64, "mask_size": 16, "seed": 3}
@@ -81,7 +83,32 @@ def test_addresses_that_cannot_be(address):
         checked_address(address)
 
 
-def test_a_process_is_one_host():
+def test_a_host_that_ends_is_named(monkeypatch):
+    monkeypatch.setattr(hosted, "_PATIENCE", 1.0)
+    process = subprocess.Popen([sys.executable, "-c", _HOST], stdout=subprocess.PIPE, text=True)
+    address = process.stdout.readline().strip()
+    batches = iter(training_batches(_shapes(), hosts=[address], **_OPTIONS))
+    next(batches)
+    process.kill()
+    process.wait()
+    with pytest.raises(Exception, match=f"ValueError: input host {address} does not answer .*; start it again"):
+        for _ in range(100):
+            next(batches)
+
+
+def test_a_host_that_was_never_there_is_named(monkeypatch):
+    monkeypatch.setattr(hosted, "_FIRST_PATIENCE", 1.0)
+    with pytest.raises(Exception, match="ValueError: input host localhost:9 does not answer"):
+        _arrays(training_batches(_shapes(), hosts=["localhost:9"], **_OPTIONS), 1)
+
+
+def test_a_port_in_use_is_named_and_a_process_is_one_host():
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ValueError, match=f"input host 'localhost:{port}' cannot use port {port}"):
+            serve_batches(_shapes(), f"localhost:{port}")
     host = serve_batches(_shapes())
     assert host.address.startswith("localhost:")
     with pytest.raises(ValueError, match="an input host already"):
