@@ -10,6 +10,7 @@ from .config import MaskRCNNConfig, make_config
 from .inference.detections import Detections
 from .inference.postprocess import to_detections
 from .inference.preprocess import prepare_images
+from .inference.replicas import ReplicaFunction, local_replicas
 from .network import build_graphs
 from .presets import preset_config
 from .training.trainer import Trainer
@@ -109,7 +110,8 @@ class MaskRCNN(Trainer):
 
         Args:
             images: one image or a list of them: RGB uint8 array (H, W, 3), path or PIL image, of any sizes.
-            batch_size: images that go through the network together; they are padded to a common size.
+            batch_size: images that go through the network together, padded to a common size; on each replica where the
+                model was made under a strategy, and on all `local_replicas` at the same time.
             score_threshold: keep detections above this score; None: the config's. Only higher values have an effect.
             masks: "bitmap" for `Detections.masks`, "rle" for `Detections.rles` (COCO run lengths), None for neither.
 
@@ -125,28 +127,32 @@ class MaskRCNN(Trainer):
         if self._detect_function is None:
             self._detect_function = self._make_detect_function()
         c = self.config
+        shape = c.image_min_side, c.image_max_side, c.size_divisor, c.resize, c.square_padding
+        options = {"masks": masks, "score_threshold": score_threshold, "mask_paste": c.mask_paste}
+        options |= {"square_side": c.image_max_side * c.square_padding, "inclusive": c.box_inclusive}
+        options |= {"keypoint_names": c.keypoint_names, "keypoint_skeleton": c.keypoint_skeleton}
         found = []
-        for start in range(0, len(images), batch_size):
-            chunk = images[start : start + batch_size]
-            batch, sizes = prepare_images(
-                chunk, c.image_min_side, c.image_max_side, c.size_divisor, c.resize, c.square_padding
-            )
-            outputs = self._detect_function(batch["images"], batch["image_sizes"])
-            options = {"masks": masks, "score_threshold": score_threshold, "images": chunk, "mask_paste": c.mask_paste}
-            options |= {"square_side": c.image_max_side * c.square_padding, "inclusive": c.box_inclusive}
-            options |= {"keypoint_names": c.keypoint_names, "keypoint_skeleton": c.keypoint_skeleton}
-            found += to_detections(outputs, batch["image_sizes"], sizes, c.names, **options)
+        for chunk in _parts(images, batch_size * self.local_replicas):
+            parts = _parts(chunk, batch_size)
+            batches, sizes = zip(*[prepare_images(part, *shape) for part in parts])
+            outputs = self._detect_function([(batch["images"], batch["image_sizes"]) for batch in batches])
+            for part, batch, originals, output in zip(parts, batches, sizes, outputs, strict=True):
+                found += to_detections(output, batch["image_sizes"], originals, c.names, images=part, **options)
         return found
+
+    @property
+    def local_replicas(self) -> int:
+        """Devices of this process that `detect` shares images out to: the strategy's that the model was made under."""
+        return local_replicas(self.distribute_strategy)
 
     def _make_detect_function(self):
         pixels = tf.float32 if self.config.resize == "torchvision" else tf.uint8
         signature = [tf.TensorSpec([None, None, None, 3], pixels), tf.TensorSpec([None, 2], tf.float32)]
 
-        @tf.function(input_signature=signature, autograph=False)
         def run(images, image_sizes):
             return self({"images": tf.cast(images, tf.float32), "image_sizes": image_sizes}, training=False)
 
-        return run
+        return ReplicaFunction(run, signature, self.distribute_strategy)
 
     # ---- files ----
 
@@ -176,3 +182,7 @@ class MaskRCNN(Trainer):
         from .serving.export import export_saved_model
 
         export_saved_model(self, path, **kwargs)
+
+
+def _parts(items: list, size: int) -> list[list]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -101,7 +101,7 @@ class Benchmark(abc.ABC):
 
     def _add_model(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
-        parser.add_argument("--batch-size", type=options.positive, default=1, metavar="N", help="images at a time (1)")
+        options.add_detection(parser)
         options.add_settings(parser)
 
     def _add_evaluate_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -109,7 +109,7 @@ class Benchmark(abc.ABC):
         self._add_model(parser)
 
     def _evaluate(self, args: argparse.Namespace) -> int:
-        model = load_model(args.model, options.settings(args))
+        model = load_model(args.model, options.settings(args), args.replicas)
         self.evaluate(model, self.load(args, args.split, bool(model.config.num_keypoints)), args)
         return 0
 
@@ -119,7 +119,7 @@ class Benchmark(abc.ABC):
         self._add_model(parser)
 
     def _submit(self, args: argparse.Namespace) -> int:
-        model = load_model(args.model, options.settings(args))
+        model = load_model(args.model, options.settings(args), args.replicas)
         dataset = self.load(args, args.split, bool(model.config.num_keypoints))
         self.submit(model, dataset, args)
         return 0

@@ -8,8 +8,9 @@ python samples/coco.py detect   PHOTO... --model runs/coco/best.keras --out foun
 python samples/coco.py submit   --dataset coco --model runs/coco/best.keras --out results
 
 The same train command with --resume goes on where it was stopped or killed. All GPUs of the machine take part, two
-images on each; --replicas 8 trains on eight CPUs where there are none. On several machines start it on each with
---workers host1:12345 host2:12345, or let TF_CONFIG or Slurm name them.
+images on each; --replicas 8 trains on eight CPUs where there are none, and evaluates or detects for submit on so many
+devices. On several machines start train on each with --workers host1:12345 host2:12345, or let TF_CONFIG or Slurm name
+them.
 """
 
 import argparse

@@ -86,7 +86,7 @@ def test_coco_on_two_devices_killed_resumed_evaluated_and_sent_in(coco, tmp_path
     assert len((out / "history.csv").read_text().splitlines()) == 1 + 2  # six images, batches of two
     assert list(logs.glob("events.*"))
     model = ["--model", out / "last.keras", "--set", "score_threshold=0"]
-    assert "masks" in run("coco", "evaluate", "--dataset", coco, *model)
+    assert "masks" in run("coco", "evaluate", "--dataset", coco, "--replicas", 2, *model)
     run("coco", "submit", "--dataset", coco, "--out", tmp_path / "results", *model)
     files = sorted((tmp_path / "results").iterdir())
     assert [file.name for file in files] == ["bbox.json", "segm.json"]

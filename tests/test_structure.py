@@ -27,7 +27,7 @@ ALLOWED = {
     "data": {"boxes"},
     "visualize": {"data"},
     "inference": {"data", "boxes", "visualize"},
-    "evaluation": {"data"},
+    "evaluation": {"data", "inference"},
     "training": {"data", "boxes", "losses", "layers", "evaluation"},
     "serving": {"ops", "boxes", "inference"},
     "weights": {"config", "presets", "data"},

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotations", type=options.file, required=True, metavar="FILE", help="COCO annotations (.json)"
     )
-    parser.add_argument("--batch-size", type=options.positive, default=1, metavar="N", help="images at a time (1)")
+    options.add_detection(parser)
     parser.add_argument("--max-images", type=options.positive, metavar="N", help="the first N images only")
     parser.add_argument("--out", type=pathlib.Path, metavar="FILE", help="write the metrics as JSON, too")
     parser.add_argument("--per-class", action="store_true", help="print the average precision of each class, too")
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from mrcnn_keras.evaluation import evaluate_coco, format_class_table, format_table
 
     dataset = CocoDataset(args.images, args.annotations, skip_broken=args.skip_broken, classes=args.classes)
-    model = load_model(args.model, options.settings(args))
+    model = load_model(args.model, options.settings(args), args.replicas)
     metrics = evaluate_coco(
         model,
         dataset,

@@ -7,17 +7,31 @@ from mrcnn_keras.commands.options import UsageError
 from mrcnn_keras.commands.quiet import import_tensorflow
 
 
-def load_model(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
+def load_model(path: str | pathlib.Path, settings: dict[str, Any], replicas: int = 1) -> Any:
     """A model from a file or an id, with some fields of its configuration changed.
 
     Args:
         path: what `MaskRCNN.save` wrote, or what `MaskRCNN.from_pretrained` takes.
         settings: config fields; only such that leave the weights' shapes alone.
+        replicas: devices to spread the detection over, 1 or more. More than 1 comes before all else of TensorFlow.
 
     Raises:
-        UsageError: no such model, or the settings ask for another architecture.
+        UsageError: no such model, fewer devices, or the settings ask for another architecture.
     """
     import_tensorflow()
+    if replicas == 1:
+        return _load(path, settings)
+    from mrcnn_keras.training import make_strategy
+
+    try:
+        strategy = make_strategy(replicas)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    with strategy.scope():
+        return _load(path, settings)
+
+
+def _load(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
     from mrcnn_keras.model import MaskRCNN
 
     load = MaskRCNN.load if str(path).endswith(".keras") else MaskRCNN.from_pretrained

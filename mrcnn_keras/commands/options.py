@@ -23,6 +23,14 @@ WEIGHTS_HELP = "start from 'imagenet', 'coco', a checkpoint's file or id, or a .
 MODEL_HELP = "a .keras file, a checkpoint of another system, or an id of list-weights"
 
 
+def add_detection(parser: argparse.ArgumentParser) -> None:
+    """Describe --batch-size and --replicas of a command that detects on many images."""
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="N",
+                        help="images at a time on each device (1)")  # fmt: skip
+    parser.add_argument("--replicas", type=positive, default=1, metavar="N",
+                        help="devices that share the images (1); CPUs where there are no GPUs")  # fmt: skip
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--set FIELD=VALUE`; `settings(args)` gives what was set."""
     parser.add_argument(

@@ -35,7 +35,7 @@ def recorders(
         others: callbacks that see the average precision, too.
         save_every: steps between two states.
         resume: go on from the newest state in the folder.
-        writes: whether this process is the one that evaluates and writes, of those that train together.
+        writes: whether this process is the one that writes, of those that train together; all of them evaluate.
     """
     import keras
 
@@ -44,8 +44,11 @@ def recorders(
 
     out = pathlib.Path(out)
     states = Checkpoints(out, every=save_every, resume=resume)
+    if validation is not None and evaluation is None:
+        evaluation = CocoEvaluation(validation, verbose=sys.stdout.isatty())
+    evaluations = [evaluation] if evaluation else []
     if not writes:
-        return [states]
+        return [*evaluations, states]
     table = out / "history.csv"
 
     class History(keras.callbacks.Callback):
@@ -56,9 +59,7 @@ def recorders(
             add_to_history(table, epoch, logs)
             plot_history(read_history(table), out / "curves.png")
 
-    if validation is not None and evaluation is None:
-        evaluation = CocoEvaluation(validation, verbose=sys.stdout.isatty())
-    return [*([evaluation] if evaluation else []), History(), *others, states]
+    return [*evaluations, History(), *others, states]
 
 
 def add_to_history(path: pathlib.Path, epoch: int, logs: Mapping[str, Any]) -> None:

@@ -40,13 +40,14 @@ class CocoEvaluation(_EpochEvaluation):
 
     Masks and keypoints count where both the model and the dataset have them.
 
-    Put it before the callbacks that shall see them, such as `training.Checkpoints`.
+    Put it before the callbacks that shall see them, such as `training.Checkpoints`. In a training on several machines
+    every process needs it, for they share the images.
 
     Args:
         dataset: `mrcnn_keras.data.Dataset` to evaluate on.
         every: evaluate after every so many epochs, and after the last one; nan in the logs of the others. 1 or more.
         max_images: evaluate on the first so many images only; None: all.
-        batch_size: images a batch, 1 or more.
+        batch_size: images a batch on each replica, 1 or more.
         verbose: show a progress bar.
 
     Raises:

@@ -11,6 +11,7 @@ from mrcnn_keras.data.dataset import origin
 from mrcnn_keras.evaluation.cityscapes_program import InstanceEvaluation
 from mrcnn_keras.evaluation.cityscapes_results import empty_folder, write_image
 from mrcnn_keras.evaluation.passes import detect_each
+from mrcnn_keras.evaluation.together import on_chief
 
 
 def evaluate_cityscapes(
@@ -21,7 +22,7 @@ def evaluate_cityscapes(
     The numbers are those of cityscapesscripts' command-line program for the same result files, but for one case in
     which it fails: a class whose detections are all ignored, for they lie in groups or regions without a label, while
     none of its objects is found, has a precision of 0. Files are written and matched image by image, so neither memory
-    nor, without `out`, the disk fills up.
+    nor, without `out`, the disk fills up. Replicas and processes share the images as in `evaluate_coco`.
 
     Args:
         model: `MaskRCNN`, or anything with its `detect(images, batch_size=..., masks="rle")`.
@@ -29,7 +30,7 @@ def evaluate_cityscapes(
             `evaluate_coco`. Broken images that it skips (`skip_broken`) do not count.
         out: new or empty folder in which the result files stay, as `write_cityscapes_results` describes them; None: a
             temporary one.
-        batch_size: images a batch, 1 or more.
+        batch_size: images a batch on each replica, 1 or more.
         verbose: show a progress bar.
 
     Returns:
@@ -43,7 +44,7 @@ def evaluate_cityscapes(
             gives no masks, or its classes are neither as many as the dataset's nor have all their names.
     """
     _check_labels(dataset)
-    kept = None if out is None else empty_folder(out)
+    kept = None if out is None else on_chief(model, lambda: empty_folder(out))
     evaluation, ids = InstanceEvaluation(), label_ids(dataset.class_names)
 
     def add(index: int, _: Any, found: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from mrcnn_keras.data import rle
 from mrcnn_keras.data.cityscapes_labels import label_ids
 from mrcnn_keras.evaluation.passes import detect_each
+from mrcnn_keras.evaluation.together import on_chief
 
 _MASK_FOLDER = "masks"
 
@@ -24,23 +25,24 @@ def write_cityscapes_results(
         dataset: `CityscapesDataset`, or another with Cityscapes' class and file names. Its classes are found among the
             model's as in `evaluate_coco`. Broken images that it skips (`skip_broken`) get no file.
         out: folder to write to, new or empty.
-        batch_size: images a batch, 1 or more.
+        batch_size: images a batch on each replica, 1 or more.
         verbose: show a progress bar.
 
     Returns:
-        The folder.
+        The folder; of several processes, all of which must call this, the chief alone writes.
 
     Raises:
         ImportError: cityscapesscripts is not installed.
         ValueError: `out` has something in it, the model gives no masks, or the class names do not fit.
     """
-    ids, folder = label_ids(dataset.class_names), empty_folder(out)
+    ids, folder = label_ids(dataset.class_names), on_chief(model, lambda: empty_folder(out))
 
     def write(index: int, _: Any, found: Any) -> None:
-        write_image(found, dataset.image_name(index), ids, folder)
+        if folder is not None:
+            write_image(found, dataset.image_name(index), ids, folder)
 
     detect_each(model, dataset, write, batch_size=batch_size, verbose=verbose)
-    return folder
+    return pathlib.Path(out)
 
 
 def write_image(found: Any, image_name: str, ids: tuple[int, ...], folder: pathlib.Path) -> pathlib.Path:

@@ -12,6 +12,7 @@ from mrcnn_keras.evaluation.ground_truth import GroundTruth
 from mrcnn_keras.evaluation.keypoints import oks_sigmas, sigmas_for, with_keypoints_of
 from mrcnn_keras.evaluation.passes import detect_each
 from mrcnn_keras.evaluation.programs import check_backend, class_precisions, run_program
+from mrcnn_keras.evaluation.together import on_chief
 
 # Where COCOeval keeps what: the order of its `stats`.
 STATISTICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
@@ -33,13 +34,15 @@ def evaluate_coco(
     """Detect on every image of a dataset and compute COCO's metrics.
 
     Images pass through in batches and masks are kept as run lengths, so memory does not grow with the image size.
+    The replicas of the strategy that the model was made under share the images. Of a training on several machines all
+    processes must call this; each returns the metrics, and the chief alone shows the bar and writes files.
 
     Args:
         model: `MaskRCNN`, or anything with its `detect(images, batch_size=..., masks="rle")`.
         dataset: `mrcnn_keras.data.Dataset`; crowds are matched as COCO does. Broken images that it skips
             (`skip_broken`) do not count. Its classes are found by name among the model's, which may have more, or by
             number where the names differ and there are as many; its keypoints likewise.
-        batch_size: images a batch, 1 or more.
+        batch_size: images a batch on each replica, 1 or more.
         max_images: evaluate on the first so many images only; None: all.
         verbose: show a progress bar.
         keypoint_sigmas: COCO's tolerance of each keypoint; None: the model's config's, else the dataset's, else COCO's
@@ -58,20 +61,21 @@ def evaluate_coco(
 
     Raises:
         ValueError: the model's classes are neither as many as the dataset's nor have all their names, its keypoints
-            likewise, there are no sigmas for the keypoints, or the backend is unknown or not installed.
+            likewise, there are no sigmas for the keypoints, the backend is unknown or not installed, or another of the
+            processes has failed.
     """
     check_backend(backend)
     builder, results, answers = GroundTruth(dataset), [], _Answers(model, dataset, keypoint_sigmas)
-    writer = contextlib.nullcontext() if results_folder is None else CocoResultsWriter(results_folder)
+    writer = None if results_folder is None else on_chief(model, lambda: CocoResultsWriter(results_folder))
 
     def add(index: int, annotations: Any, found: Any) -> None:
         builder.add(index, annotations)
         one = answers.fitted(found).to_coco(dataset.image_id(index), builder.category_ids)
         results.extend(one)
-        if results_folder is not None:
+        if writer is not None:
             writer.add(one)
 
-    with writer:
+    with writer or contextlib.nullcontext():
         detect_each(model, dataset, add, batch_size=batch_size, max_images=max_images, verbose=verbose)
     options = {"per_class": per_class, "backend": backend}
     return evaluate_results(builder.finish(), results, answers.kinds(), answers.sigmas, **options)

@@ -1,5 +1,6 @@
 """Result files as COCO's evaluation server takes them, written while the detections come."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ from typing import Any
 
 from mrcnn_keras.evaluation.keypoints import with_keypoints_of
 from mrcnn_keras.evaluation.passes import detect_each
+from mrcnn_keras.evaluation.together import on_chief
 
 # The part of a detection that each file holds besides image, category and score.
 _PARTS = {"bbox": "bbox", "segm": "segmentation", "keypoints": "keypoints"}
@@ -35,28 +37,33 @@ def write_coco_results(
         dataset: `mrcnn_keras.data.Dataset`; annotations are not needed, so a file with "images" and "categories" alone,
             such as COCO's image_info_test-dev2017.json, will do. Classes are matched as in `evaluate_coco`.
         folder: made if need be.
-        batch_size: images a batch, 1 or more.
+        batch_size: images a batch on each replica, 1 or more.
         max_images: only the first so many images; None: all.
         verbose: show a progress bar.
 
-    Returns: the files.
+    Returns: the files; of several processes, all of which must call this, the chief alone writes and returns them.
 
     Raises:
         ValueError: the model's classes are neither as many as the dataset's nor have all their names.
     """
-    with CocoResultsWriter(folder) as writer:
+    writer = on_chief(model, lambda: CocoResultsWriter(folder))
 
-        def add(index: int, _: Any, found: Any) -> None:
-            if found.keypoints is not None and dataset.keypoints is not None:
-                found = with_keypoints_of(dataset.keypoints, found)
-            writer.add(found.to_coco(dataset.image_id(index), list(dataset.category_ids)))
+    def add(index: int, _: Any, found: Any) -> None:
+        if writer is None:
+            return
+        if found.keypoints is not None and dataset.keypoints is not None:
+            found = with_keypoints_of(dataset.keypoints, found)
+        writer.add(found.to_coco(dataset.image_id(index), list(dataset.category_ids)))
 
+    with writer or contextlib.nullcontext():
         detect_each(model, dataset, add, batch_size=batch_size, max_images=max_images, verbose=verbose)
-    return writer.paths
+    return [] if writer is None else writer.paths
 
 
 class CocoResultsWriter:
     """Writes detections into a file for each kind; a context, whose end makes the files appear.
+
+    The folder is made if need be.
 
     Attributes:
         paths: the files, after the end.
@@ -64,11 +71,11 @@ class CocoResultsWriter:
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.paths: list[pathlib.Path] = []
         self._open: dict[str, Any] = {}
 
     def __enter__(self) -> "CocoResultsWriter":
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._file("bbox")  # there even if nothing is found
         return self
 

@@ -2,10 +2,13 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from mrcnn_keras.evaluation.loading import loading
+from mrcnn_keras.evaluation.together import Exchange
 
 
 def detect_each(
@@ -19,26 +22,44 @@ def detect_each(
 ) -> None:
     """Detect on the images of a dataset and hand on what is found, one image after the other.
 
+    Where the model was made for several processes all of them make the call, each detects on its share of the images,
+    and each hands on what is found in all images.
+
     Args:
-        model: `MaskRCNN`, or anything with its `detect(images, batch_size=..., masks="rle")`.
+        model: `MaskRCNN`, or anything with its `detect(images, batch_size=..., masks="rle")` and, if it has some, its
+            `local_replicas` and `worker_group`.
         dataset: `mrcnn_keras.data.Dataset`; broken images that it skips (`skip_broken`) are left out.
         use: called with the index, the annotations and the detections of each image, these with the dataset's classes.
-        batch_size: images a batch, 1 or more.
+        batch_size: images a batch on each replica, 1 or more.
         max_images: only the first so many images; None: all.
         verbose: show a progress bar.
 
     Raises:
-        ValueError: the model's classes are neither as many as the dataset's nor have all their names.
+        ValueError: the model's classes are neither as many as the dataset's nor have all their names, or another of the
+            processes has failed.
     """
     count = len(dataset) if max_images is None else min(len(dataset), max_images)
-    with _progress(range(0, count, batch_size), verbose) as starts:
-        for start in starts:
-            samples = {i: dataset.load(i) for i in range(start, min(start + batch_size, count))}
-            samples = {i: sample for i, sample in samples.items() if sample is not None}  # broken ones are skipped
-            images = [image for image, _ in samples.values()]
-            detected = model.detect(images, batch_size=batch_size, masks="rle") if images else []
-            for (i, (_, annotations)), found in zip(samples.items(), detected, strict=True):
-                use(i, annotations, in_classes_of(dataset, found))
+    size, group = batch_size * getattr(model, "local_replicas", 1), getattr(model, "worker_group", None)
+    workers, index = (1, 0) if group is None else (group.count, group.index)
+    rounds = range(0, count, size * workers)
+    own = [range(start + index * size, min(start + (index + 1) * size, count)) for start in rounds]
+    with contextlib.ExitStack() as stack:
+        exchange = stack.enter_context(Exchange(group)) if group is not None else lambda found: found
+        parts = stack.enter_context(loading(dataset, own))
+        bar = stack.enter_context(_progress(rounds, verbose and (group is None or group.is_chief)))
+        for _, samples in zip(bar, parts, strict=True):
+            for i, found in exchange(_detected(model, samples, batch_size)).items():
+                if found is not None:
+                    annotations = samples[i][1] if i in samples else dataset.load_annotations(i)
+                    use(i, annotations, in_classes_of(dataset, found))
+            samples.clear()  # room for the next but one
+
+
+def _detected(model: Any, samples: Mapping[int, Any], batch_size: int) -> dict[int, Any]:
+    """The detections of each image; None for the broken ones."""
+    there = {i: sample[0] for i, sample in samples.items() if sample is not None}
+    found = model.detect(list(there.values()), batch_size=batch_size, masks="rle") if there else []
+    return dict.fromkeys(samples) | dict(zip(there, found, strict=True))
 
 
 def in_classes_of(dataset: Any, found: Any) -> Any:

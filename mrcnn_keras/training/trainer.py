@@ -1,6 +1,7 @@
 """Training of a model whose losses are the outputs of a graph of their own."""
 
 import contextlib
+import functools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from .optimizer import SGD
 from .progress import TrainingProgress
 from .replicas import lost_worker, over_replicas, run_on_batches, spans_workers
 from .schedules import paper_schedule
+from .worker_group import WorkerGroup
 
 
 class Trainer(keras.Model):
@@ -96,6 +98,11 @@ class Trainer(keras.Model):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.loss_trackers.values())
+
+    @functools.cached_property
+    def worker_group(self) -> WorkerGroup | None:
+        """The processes that train together; None for one alone."""
+        return WorkerGroup(self.distribute_strategy) if spans_workers(self.distribute_strategy) else None
 
     def train_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         inputs, image_index = _split(data)

@@ -62,3 +62,14 @@ def test_every_leaves_nan_between_and_always_does_the_last():
 def test_every_below_one_is_an_error():
     with pytest.raises(ValueError, match="every=0"):
         CocoEvaluation(None, every=0)
+
+
+def test_every_worker_evaluates_and_the_chief_writes(tmp_path):
+    from mrcnn_keras.commands.records import recorders
+
+    def kinds(writes):
+        made = recorders(tmp_path, ShapesDataset(2, seed=3, size=(64, 64)), writes=writes)
+        return [type(one).__name__ for one in made]
+
+    assert kinds(True) == ["CocoEvaluation", "History", "Checkpoints"]
+    assert kinds(False) == ["CocoEvaluation", "Checkpoints"]

@@ -1,36 +1,15 @@
 """A step that replicas share is the step that one device makes."""
 
-import pathlib
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-RUN = pathlib.Path(__file__).with_name("replica_run.py")
+from .processes import finish, free_addresses, start
+
+RUN = "replica_run.py"
 IMAGES, EPOCHS = 4, 3
-
-
-def _start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, str(RUN), *map(str, arguments)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
-
-
-def _finish(*children):
-    errors = [child.communicate(timeout=900)[1] for child in children]
-    assert all(child.returncode == 0 for child in children), errors
-
-
-def _free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def _assert_same(found, expected):
@@ -49,21 +28,21 @@ def _assert_same(found, expected):
 @pytest.fixture(scope="module")
 def on_one_device(tmp_path_factory):
     path = tmp_path_factory.mktemp("one") / "one.npz"
-    _finish(_start(path, 1, IMAGES, EPOCHS))
+    finish(start(RUN, path, 1, IMAGES, EPOCHS))
     return path
 
 
 @pytest.mark.slow
 def test_replicas_make_the_steps_of_one_device(on_one_device, tmp_path):
-    _finish(_start(tmp_path / "two.npz", 2, IMAGES, EPOCHS))
+    finish(start(RUN, tmp_path / "two.npz", 2, IMAGES, EPOCHS))
     _assert_same(tmp_path / "two.npz", on_one_device)
 
 
 @pytest.mark.slow
 def test_workers_make_the_steps_of_one_device(on_one_device, tmp_path):
-    addresses = [f"localhost:{port}" for port in _free_ports(2)]
+    addresses = free_addresses(2)
     paths = [tmp_path / f"worker{index}.npz" for index in range(2)]
-    _finish(*[_start(path, 2, IMAGES, EPOCHS, index, *addresses) for index, path in enumerate(paths)])
+    finish(*[start(RUN, path, 2, IMAGES, EPOCHS, index, *addresses) for index, path in enumerate(paths)])
     for path in paths:
         _assert_same(path, on_one_device)
     assert [bool(np.load(path)["chief"]) for path in paths] == [True, False]
