@@ -15,6 +15,8 @@ from mrcnn_keras.commands.detect import run as detect
 from mrcnn_keras.commands.models import load_model
 from mrcnn_keras.training.named_schedules import SCHEDULES
 
+_TRAINING_SIDES = "train_min_sides", "min_side_sampling"
+
 
 class Benchmark(abc.ABC):
     """A public benchmark.
@@ -90,8 +92,8 @@ class Benchmark(abc.ABC):
         fields = schedule.config_fields(batch_size)
         if args.steps:
             fields["total_steps"] = args.steps
-        if "train_min_sides" in options.settings(args):  # a list of sizes takes the place of the schedule's range
-            fields.pop("min_side_sampling", None)
+        if {"train_min_sides", "image_min_side"} & set(options.settings(args)):  # in place of the schedule's
+            fields = {name: value for name, value in fields.items() if name not in _TRAINING_SIDES}
         model = training.make_model(args, images, fields, strategy)
         print(f"{len(images)} images to train on, {len(validation)} to validate on; schedule {args.schedule}: "
               f"{model.config.total_steps} steps of {batch_size} images on {devices} devices")  # fmt: skip

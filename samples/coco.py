@@ -43,7 +43,9 @@ class Coco(Benchmark):
         folder = args.dataset / split.replace("test-dev", "test")
         if not folder.is_dir():
             raise options.UsageError(f"--dataset: there is no folder {folder}")
-        return CocoDataset(folder, found)
+        # Without annotations there is no file of persons alone.
+        classes = ["person"] if keypoints and found == files[1] else None
+        return CocoDataset(folder, found, classes=classes)
 
     def evaluate(self, model: Any, dataset: Any, args: argparse.Namespace) -> None:
         from mrcnn_keras.evaluation import evaluate_coco, format_table

@@ -48,6 +48,7 @@ def test_unknown_field_names_the_near_one():
         ("scale_jitter", (2.0, 0.1)),
         ("scale_jitter", (0.0, 2.0)),
         ("scale_jitter", (1.0,)),
+        ("scale_jitter", (0.1, float("inf"))),
         ("crop_size", (1024,)),
         ("crop_size", (0, 64)),
         ("crop_size", (64.5, 64)),

@@ -24,12 +24,12 @@ ALLOWED = {
     "heads": {"layers", "ops", "boxes", "losses"},
     "backbones": {"layers", "ops", "boxes", "losses"},
     "network": {"backbones", "heads", "layers", "ops", "boxes", "losses", "config"},
-    "data": {"boxes"},
+    "data": {"boxes", "config"},
     "visualize": {"data"},
     "inference": {"data", "boxes", "visualize"},
     "evaluation": {"data", "inference"},
     "training": {"data", "boxes", "losses", "layers", "evaluation"},
-    "serving": {"ops", "boxes", "inference"},
+    "serving": {"config", "data", "ops", "boxes", "inference"},
     "weights": {"config", "presets", "data"},
 }
 # Nothing below the command line reaches up to it.

@@ -1,6 +1,8 @@
 """What a config's fields may be."""
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from mrcnn_keras.config.backbones import BACKBONES
@@ -17,10 +19,28 @@ def check(config: Any) -> None:
     _check_choices(config)
     _check_ranges(config)
     _check_image(config)
-    _check_augmentation(config)
+    sides = config.train_min_sides
+    if config.min_side_sampling == "range" and not (len(sides) == 2 and 1 <= sides[0] <= sides[1]):
+        raise ValueError(f"train_min_sides={sides}: min_side_sampling='range' needs the least and the most")
+    check_jitter(config.color_jitter, config.scale_jitter, config.crop_size)
     _check_network(config)
     _check_keypoints(config)
     _check_training(config)
+
+
+def check_jitter(color_jitter: Sequence[float], scale_jitter: Sequence[float], crop_size: Sequence[int]) -> None:
+    """Whether the strengths of random changes in training are in their ranges.
+
+    Raises:
+        ValueError: with the argument, the value given and what was expected.
+    """
+    if len(color_jitter) != 4 or not all(value >= 0 for value in color_jitter) or color_jitter[3] > 0.5:
+        expected = "four numbers from 0 up, for brightness, contrast, saturation and hue, the last at most 0.5"
+        raise ValueError(f"color_jitter={color_jitter}: expected {expected}")
+    if scale_jitter and not (len(scale_jitter) == 2 and 0 < scale_jitter[0] <= scale_jitter[1] < math.inf):
+        raise ValueError(f"scale_jitter={scale_jitter}: expected the least and the most scale, above 0, or ()")
+    if len(crop_size) != 2 or not all(isinstance(side, int) and side > 0 for side in crop_size):
+        raise ValueError(f"crop_size={crop_size}: expected (height, width), whole numbers from 1 up")
 
 
 def head_layers(name: str) -> tuple[int, int] | None:
@@ -100,19 +120,6 @@ def _check_image(config: Any) -> None:
             raise ValueError(f"{name}={getattr(config, name)}: expected three numbers, for R, G and B")
     if min(config.pixel_std) <= 0:
         raise ValueError(f"pixel_std={config.pixel_std}: expected numbers above 0")
-
-
-def _check_augmentation(config: Any) -> None:
-    sides, strengths, scales = config.train_min_sides, config.color_jitter, config.scale_jitter
-    if config.min_side_sampling == "range" and not (len(sides) == 2 and 1 <= sides[0] <= sides[1]):
-        raise ValueError(f"train_min_sides={sides}: min_side_sampling='range' needs the least and the most")
-    if len(strengths) != 4 or not all(value >= 0 for value in strengths) or strengths[3] > 0.5:
-        expected = "four numbers from 0 up, for brightness, contrast, saturation and hue, the last at most 0.5"
-        raise ValueError(f"color_jitter={strengths}: expected {expected}")
-    if scales and not (len(scales) == 2 and 0 < scales[0] <= scales[1]):
-        raise ValueError(f"scale_jitter={scales}: expected the least and the most scale, above 0, or ()")
-    if len(config.crop_size) != 2 or not all(isinstance(side, int) and side > 0 for side in config.crop_size):
-        raise ValueError(f"crop_size={config.crop_size}: expected (height, width), whole numbers from 1 up")
 
 
 def _check_network(config: Any) -> None:

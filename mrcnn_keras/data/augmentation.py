@@ -1,10 +1,10 @@
 """How photos are resized and changed at random for training."""
 
 import dataclasses
-import math
 
 import numpy as np
 
+from mrcnn_keras.config.checks import check_jitter
 from mrcnn_keras.data.annotations import Annotations
 from mrcnn_keras.data.color_jitter import drawn_factors, jitter_color
 from mrcnn_keras.data.images import resize_image, resized_size
@@ -34,14 +34,7 @@ class Augmentation:
     fixed_shapes: bool = False
 
     def __post_init__(self):
-        strengths, scales = self.color_jitter, self.scale_jitter
-        if len(strengths) != 4 or not all(value >= 0 for value in strengths) or strengths[3] > 0.5:
-            expected = "four numbers from 0 up, for brightness, contrast, saturation and hue, the last at most 0.5"
-            raise ValueError(f"color_jitter={strengths}: expected {expected}")
-        if scales and not (len(scales) == 2 and 0 < scales[0] <= scales[1] < math.inf):
-            raise ValueError(f"scale_jitter={scales}: expected the least and the most scale, above 0, or ()")
-        if len(self.crop_size) != 2 or min(self.crop_size) < 1:
-            raise ValueError(f"crop_size={self.crop_size}: expected (height, width), at least 1 each")
+        check_jitter(self.color_jitter, self.scale_jitter, self.crop_size)
 
     def least_size(self, sizes: np.ndarray) -> tuple[int, int]:
         """(height, width) that a batch of images of `sizes` (B, 2) is padded to at least."""

@@ -96,7 +96,7 @@ def training_batches(
     """
     recipe = BatchRecipe(
         batch_size,
-        [int(side) for side in (min_side if isinstance(min_side, Sequence) else (min_side,))],
+        [min_side] if np.ndim(min_side) == 0 else list(min_side),
         max_side,
         size_divisor,
         flip,
@@ -112,7 +112,7 @@ def training_batches(
         crop_size,
         fixed_shapes,
     )
-    check_least(start_step=(start_step, 0), workers=(workers, 1))
+    check_least(start_step=(start_step, 0), workers=(workers, 1), prefetch=(prefetch, 0))
     _check_shards(batch_size, num_shards, shards)
     maker = recipe.maker(dataset)
     parts = (start_step * len(shards), _ENDLESS if repeat else len(maker.plan) * len(shards))

@@ -1,6 +1,7 @@
 """What a training batch depends on beside the dataset and its number."""
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -63,8 +64,8 @@ class BatchRecipe:
 def check_least(**values: tuple[int, int]) -> None:
     """Raises ValueError for the first argument, given as (value, least), that is too small."""
     for name, (value, least) in values.items():
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} must be a whole number, at least {least}, got {value!r}")
 
 
 def _wide(dataset: Dataset) -> np.ndarray | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from mrcnn_keras.evaluation.cityscapes import evaluate_cityscapes
+from mrcnn_keras.evaluation.cityscapes import check_cityscapes, evaluate_cityscapes
 from mrcnn_keras.evaluation.coco import STATISTICS, evaluate_coco
 from mrcnn_keras.evaluation.keypoints import sigmas_for
 
@@ -25,7 +25,7 @@ class _EpochEvaluation(keras.callbacks.Callback):
         self.metrics: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        last = epoch + 1 == (self.params or {}).get("epochs")
+        last = epoch + 1 == (self.params or {}).get("epochs") or getattr(self.model, "stop_training", False)
         due = last or (epoch + 1) % self.every == 0
         if due:
             options = {"batch_size": self.batch_size, "max_images": self.max_images, "verbose": self.verbose}
@@ -87,7 +87,8 @@ class CityscapesEvaluation(_EpochEvaluation):
         every, max_images, batch_size, verbose: as `CocoEvaluation`.
 
     Raises:
-        ValueError: `every` is under 1.
+        ValueError: `every` is under 1; when training begins, the dataset is another or has no labels.
+        ImportError: when training begins, cityscapesscripts is not installed.
     """
 
     logged = "AP", "AP50"
@@ -98,6 +99,9 @@ class CityscapesEvaluation(_EpochEvaluation):
         if max_images is not None:
             dataset = dataset.subset(range(min(max_images, len(dataset))))
         super().__init__(dataset, every, max_images, batch_size, verbose)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        check_cityscapes(self.dataset)  # now, not after an epoch
 
     def evaluate(self, *, max_images: int | None, **options: Any) -> dict[str, Any]:
         return evaluate_cityscapes(self.model, self.dataset, **options)

@@ -1,5 +1,6 @@
 """Cityscapes' instance-level average precision, computed by cityscapesscripts."""
 
+import importlib.util
 import os
 import pathlib
 import tempfile
@@ -43,7 +44,7 @@ def evaluate_cityscapes(
         ValueError: the dataset is another, or has no labels, as the split "test"; `out` has something in it; the model
             gives no masks, or its classes are neither as many as the dataset's nor have all their names.
     """
-    _check_labels(dataset)
+    check_cityscapes(dataset)
     kept = None if out is None else on_chief(model, lambda: empty_folder(out))
     evaluation, ids = InstanceEvaluation(), label_ids(dataset.class_names)
 
@@ -58,7 +59,10 @@ def evaluate_cityscapes(
     return evaluation.metrics()
 
 
-def _check_labels(dataset: Any) -> None:
+def check_cityscapes(dataset: Any) -> None:
+    """Whether a dataset can be evaluated on; errors as of `evaluate_cityscapes`."""
+    if importlib.util.find_spec("cityscapesscripts") is None:
+        raise ImportError('the average precision needs cityscapesscripts: pip install "mrcnn-keras[cityscapes]"')
     for index in range(len(dataset)):
         source, place = origin(dataset, index)
         if not isinstance(source, CityscapesDataset):

@@ -70,10 +70,10 @@ def evaluate_coco(
 
     def add(index: int, annotations: Any, found: Any) -> None:
         builder.add(index, annotations)
-        one = answers.fitted(found).to_coco(dataset.image_id(index), builder.category_ids)
-        results.extend(one)
+        fitted, place = answers.fitted(found), (dataset.image_id(index), builder.category_ids)
+        results.extend(fitted.to_coco(*place))
         if writer is not None:
-            writer.add(one)
+            writer.add(fitted, *place)
 
     with writer or contextlib.nullcontext():
         detect_each(model, dataset, add, batch_size=batch_size, max_images=max_images, verbose=verbose)

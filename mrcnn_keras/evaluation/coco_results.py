@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from mrcnn_keras.evaluation.keypoints import with_keypoints_of
@@ -53,7 +53,7 @@ def write_coco_results(
             return
         if found.keypoints is not None and dataset.keypoints is not None:
             found = with_keypoints_of(dataset.keypoints, found)
-        writer.add(found.to_coco(dataset.image_id(index), list(dataset.category_ids)))
+        writer.add(found, dataset.image_id(index), list(dataset.category_ids))
 
     with writer or contextlib.nullcontext():
         detect_each(model, dataset, add, batch_size=batch_size, max_images=max_images, verbose=verbose)
@@ -61,7 +61,7 @@ def write_coco_results(
 
 
 class CocoResultsWriter:
-    """Writes detections into a file for each kind; a context, whose end makes the files appear.
+    """Writes detections into a file for each kind; a context, whose end makes the files appear and older ones go.
 
     The folder is made if need be.
 
@@ -79,9 +79,12 @@ class CocoResultsWriter:
         self._file("bbox")  # there even if nothing is found
         return self
 
-    def add(self, results: Iterable[Mapping[str, Any]]) -> None:
-        """Write results of `Detections.to_coco`."""
-        for result in results:
+    def add(self, found: Any, image_id: Any, category_ids: Sequence[int]) -> None:
+        """Write the `Detections` of an image; the arguments are those of its `to_coco`."""
+        for kind, there in (("segm", found.has_masks), ("keypoints", found.keypoints is not None)):
+            if there:
+                self._file(kind)  # even if nothing is found
+        for result in found.to_coco(image_id, category_ids):
             common = {"image_id": result["image_id"], "category_id": result["category_id"]}
             common["score"] = round(result["score"], _SCORE_DIGITS)
             for kind, part in _PARTS.items():
@@ -89,15 +92,24 @@ class CocoResultsWriter:
                     self._write(kind, {**common, part: _rounded(result[part])})
 
     def __exit__(self, error: Any, *_: Any) -> None:
-        for kind, file in self._open.items():
-            file.write("\n]\n")
-            file.close()
-            path = self.folder / f"{kind}.json"
+        try:
+            for file in self._open.values():
+                with file:
+                    file.write("\n]\n")
             if error is None:
-                os.replace(file.name, path)
+                self._publish()
+        finally:
+            for file in self._open.values():
+                pathlib.Path(file.name).unlink(missing_ok=True)
+
+    def _publish(self) -> None:
+        for kind in _PARTS:
+            path = self.folder / f"{kind}.json"
+            if kind in self._open:
+                os.replace(self._open[kind].name, path)
                 self.paths.append(path)
             else:
-                os.unlink(file.name)
+                path.unlink(missing_ok=True)  # of another model
 
     def _write(self, kind: str, result: dict[str, Any]) -> None:
         file = self._file(kind)

@@ -270,4 +270,5 @@ class Checkpoints(keras.callbacks.Callback):
 def _constant_rate(optimizer: keras.optimizers.Optimizer) -> dict[str, float]:
     """The learning rate by its name in a state's facts, where it is a number."""
     rate = getattr(optimizer, "inner_optimizer", optimizer)._learning_rate
-    return {"learning rate": float(rate.numpy())} if isinstance(rate, keras.Variable) else {}
+    # float32 as one writes it.
+    return {"learning rate": float(f"{rate.numpy():.7g}")} if isinstance(rate, keras.Variable) else {}

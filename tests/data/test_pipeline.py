@@ -274,7 +274,7 @@ def test_files_that_break_are_named_by_the_pipeline(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1, got 0"),
         ({"min_side": ()}, "min_side"),
         ({"min_side": (64, 0)}, "min_side"),
         ({"seed": -1}, "seed"),
