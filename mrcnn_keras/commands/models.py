@@ -50,8 +50,8 @@ def _load(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
     return changed
 
 
-def served_model(address: str, name: str) -> Any:
-    """A `serving.Client` that has been told what the model is.
+def served_model(address: str, name: str, **kwargs: Any) -> Any:
+    """A `serving.Client`, of these arguments, that has been told what the model is.
 
     Raises:
         UsageError: the address is none, gRPC is not installed, or there is no such model.
@@ -62,7 +62,7 @@ def served_model(address: str, name: str) -> Any:
     from mrcnn_keras.serving import Client
 
     try:
-        client = Client(address, name)
+        client = Client(address, name, **kwargs)
         client.config  # noqa: B018
     except (ValueError, ImportError) as error:
         raise UsageError(f"--server: {error}") from error
