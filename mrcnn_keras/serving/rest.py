@@ -113,7 +113,7 @@ class RestTransport:
             self.close()
             if isinstance(error, TimeoutError) and stage == "asking":
                 raise ServerTimeoutError(f"{self._address} gave no answer for {self._timeout:g} s") from error
-            if isinstance(error, ssl.SSLError) or _speaks_otherwise(error):
+            if _speaks_otherwise(error):
                 raise ServerError(f"{self._address} cannot be talked to: {_text(error)}") from error
             if not isinstance(error, (OSError, http.client.IncompleteRead)):
                 raise
@@ -128,9 +128,9 @@ def _host(parts: urllib.parse.SplitResult, address: str) -> str:
 
 
 def _speaks_otherwise(error: Exception) -> bool:
-    """Whether what came back is no HTTP."""
-    cut = isinstance(error, (ConnectionError, http.client.IncompleteRead))
-    return isinstance(error, http.client.HTTPException) and not cut
+    """Whether what came back is no HTTP, or no TLS that is trusted; not where the connection was just cut."""
+    cut = isinstance(error, (ConnectionError, http.client.IncompleteRead, ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    return isinstance(error, (http.client.HTTPException, ssl.SSLError)) and not cut
 
 
 def _failure(status: int, told: str, address: str) -> Exception:

@@ -1,8 +1,10 @@
 """A client and a server of the real SavedModel: both protocols give what `detect` gives."""
 
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -144,6 +146,17 @@ def test_nobody_there(images, protocol):
     with Client(address, retries=2, backoff=0.01) as client:
         with pytest.raises(ServerUnavailableError, match=rf"{address} after 3 attempts.*[Rr]efused"):
             client.detect(images[0])
+
+
+@pytest.mark.skipif(not HAS_GRPC, reason="tensorflow-serving-api is not installed")
+def test_grpc_waits_for_a_connection_only_so_long():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with Client(address, connect_timeout=0.3, retries=0, class_names=("cat",)) as client:
+            start = time.monotonic()
+            with pytest.raises(ServerUnavailableError, match=f"{address} after one attempt"):
+                client.detect(np.zeros((8, 8, 3), np.uint8))
+            assert time.monotonic() - start < 5
 
 
 def test_a_restart_of_the_server_is_survived(server, images):
