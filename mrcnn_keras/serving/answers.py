@@ -8,6 +8,7 @@ import numpy as np
 from mrcnn_keras.config import MaskRCNNConfig
 from mrcnn_keras.inference import Detections, to_detections
 
+PROBABILITIES = "probabilities"  # what the masks of an export are, in the words of `model_info`
 _REQUIRED = ("num_detections", "detection_boxes", "detection_classes", "detection_scores")
 
 
@@ -15,6 +16,7 @@ def read_answer(
     answer: Mapping[str, np.ndarray],
     sizes: Sequence[tuple[int, int]],
     config: MaskRCNNConfig,
+    mask_values: str = PROBABILITIES,
     masks: str | None = "bitmap",
     score_threshold: float | None = None,
     images: Sequence[Any] | None = None,
@@ -25,13 +27,17 @@ def read_answer(
         answer: arrays of a batch, as `export_saved_model` describes them.
         sizes: (height, width) of each image in pixels, upright.
         config: the served model's.
+        mask_values: what its masks are, of `model_info.from_json`.
         masks, score_threshold: as for `MaskRCNN.detect`.
         images: the images, to be kept for plotting.
 
     Raises:
-        ValueError: the answer is not of that form, or `masks` is none of the three.
+        ValueError: the answer is not of that form, its masks cannot be pasted, or `masks` is none of the three.
     """
     _check(answer, len(sizes))
+    if masks is not None and "detection_masks" in answer and mask_values != PROBABILITIES:
+        remedy = f"export it with masks as {PROBABILITIES!r}, or ask with masks=None"
+        raise ValueError(f"the served model gives masks as {mask_values!r}, which cannot be pasted; {remedy}")
     whole = np.ones((len(sizes), 2), np.float32)  # boxes and points are fractions of an image of size 1 x 1
     return to_detections(
         _in_network_form(answer, masks is not None),

@@ -10,7 +10,7 @@ import numpy as np
 from mrcnn_keras.config import MaskRCNNConfig
 from mrcnn_keras.inference import Detections
 from mrcnn_keras.serving import model_info
-from mrcnn_keras.serving.answers import read_answer
+from mrcnn_keras.serving.answers import PROBABILITIES, read_answer
 from mrcnn_keras.serving.errors import Absent, Refused, ServerUnavailableError, Unreached
 from mrcnn_keras.serving.retry import Patience
 from mrcnn_keras.serving.wire import encode, name_of
@@ -65,9 +65,10 @@ class Client:
         self._version = version
         self._patience = Patience(retries, backoff)
         self._transport = _transport(address)(_without_scheme(address), model_name, version, connect_timeout, timeout)
-        self._config = None
+        self._info = None
         if class_names is not None:
-            self._config = MaskRCNNConfig(num_classes=len(class_names), class_names=tuple(class_names))
+            names = tuple(class_names)
+            self._info = MaskRCNNConfig(num_classes=len(names), class_names=names), PROBABILITIES
 
     @property
     def config(self) -> MaskRCNNConfig:
@@ -77,9 +78,7 @@ class Client:
             ValueError: there is no such model, or it does not say what it is.
             ServerError: no answer.
         """
-        if self._config is None:
-            self._config = self._ask_what_it_is()
-        return self._config
+        return self._facts[0]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -121,7 +120,7 @@ class Client:
             chunk = images[start : start + batch_size]
             files, sizes = zip(*map(encode, chunk))
             answer = self._detect_files(files, [name_of(image, start + i) for i, image in enumerate(chunk)])
-            found += read_answer(answer, sizes, self.config, masks, score_threshold, chunk)
+            found += read_answer(answer, sizes, *self._facts, masks, score_threshold, chunk)
         return found
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
@@ -137,7 +136,7 @@ class Client:
         while True:
             try:
                 state = self._transport.state()
-            except (Unreached, Absent) as error:
+            except (Unreached, Absent, Refused) as error:
                 state = str(error)
             if state == "AVAILABLE":
                 return
@@ -160,19 +159,26 @@ class Client:
         version = "" if self._version is None else f", version {self._version},"
         return f"model {self.model_name!r}{version} at {self.address}"
 
+    @property
+    def _facts(self) -> tuple[MaskRCNNConfig, str]:
+        """Of `model_info.from_json`."""
+        if self._info is None:
+            self._info = self._ask_what_it_is()
+        return self._info
+
     def _ask(self, signature: str, inputs: Mapping[str, Sequence[bytes]]) -> dict[str, np.ndarray]:
         try:
             return self._patience.call(lambda: self._transport.predict(signature, inputs), self.address)
         except Absent as error:
             raise ValueError(f"there is no {self._model}: {error}") from error
 
-    def _ask_what_it_is(self) -> MaskRCNNConfig:
+    def _ask_what_it_is(self) -> tuple[MaskRCNNConfig, str]:
         try:
             (text,) = next(iter(self._ask("model_info", {"keys": [model_info.KEY.encode()]}).values()))
         except Refused as error:
             remedy = "export it again with this version of the package, or give the client class_names"
             raise ValueError(f"{self._model} does not say what it is ({error}); {remedy}") from error
-        return model_info.from_json(text.decode())[0]
+        return model_info.from_json(text.decode())
 
     def _detect_files(self, files: Sequence[bytes], names: Sequence[str]) -> dict[str, np.ndarray]:
         try:

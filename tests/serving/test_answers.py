@@ -30,7 +30,7 @@ def test_fractions_become_pixels_and_classes_start_at_zero():
 
 
 def test_padding_is_taken_off():
-    (one,), (none,) = (read_answer(answer_of(count), [(40, 100)], CONFIG, "rle") for count in (1, 0))
+    (one,), (none,) = (read_answer(answer_of(count), [(40, 100)], CONFIG, masks="rle") for count in (1, 0))
     assert one.names == ["dog"] and len(one.rles) == 1
     assert len(none) == 0 and none.rles == [] and none.size == (40, 100)
 
@@ -38,7 +38,7 @@ def test_padding_is_taken_off():
 def test_keypoints_are_xy_with_their_scores():
     points = {"detection_keypoints": np.full((1, 2, 1, 2), [0.1, 0.2]), "detection_keypoint_scores": [[[0.7], [0.8]]]}
     config = CONFIG.replace(num_keypoints=1, keypoint_names=("nose",))
-    (found,) = read_answer({**answer_of(2), **points}, [(40, 100)], config, None)
+    (found,) = read_answer({**answer_of(2), **points}, [(40, 100)], config, masks=None)
     np.testing.assert_allclose(found.keypoints, [[[20, 4, 0.7]], [[20, 4, 0.8]]], rtol=1e-6)
     assert found.keypoint_names == ("nose",) and found.masks is None
 
@@ -57,3 +57,10 @@ def test_answers_of_another_form():
         read_answer(answer_of(1), [(40, 100)] * 3, CONFIG)
     with pytest.raises(ValueError, match=r"class_ids \[1\] for 1 class_names"):
         read_answer(answer_of(1), [(40, 100)], CONFIG.replace(num_classes=1, class_names=("cat",)))
+
+
+def test_masks_of_another_kind_are_not_pasted():
+    with pytest.raises(ValueError, match="masks as 'logits'"):
+        read_answer(answer_of(2), [(40, 100)], CONFIG, "logits")
+    (found,) = read_answer(answer_of(2), [(40, 100)], CONFIG, "logits", masks=None)
+    assert len(found) == 2 and not found.has_masks
