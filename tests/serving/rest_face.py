@@ -50,7 +50,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status, content = _HTTP.get(error.code, 500), {"error": str(error)}
         except Exception as error:
             status, content = 500, {"error": f"{type(error).__name__}: {error}"}
-        body = json.dumps(content, indent=4).encode()
+        body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -137,8 +137,6 @@ def _decoded(value):
 
 
 def _to_json(name: str, array: np.ndarray):
-    if array.dtype == np.float32:  # with as many digits as tell a float32 from its neighbours
-        return np.vectorize(lambda one: float(str(one)), otypes=[object])(array).tolist() if array.size else []
     if array.dtype == object:
         return [_text(name, one) for one in array.tolist()]
     return array.tolist()
