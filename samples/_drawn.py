@@ -115,6 +115,7 @@ class Drawn:
     def add_detect_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Options of `detect`."""
         parser.add_argument("inputs", nargs="*", type=options.file, metavar="IMAGE", help="default: 8 drawn images")
+        parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
         add_output_arguments(parser)
         options.add_settings(parser)
 

@@ -1,6 +1,7 @@
 """`mrcnn-keras detect`: pictures with what was found in them, and all of it as one COCO-style file."""
 
 import argparse
+import contextlib
 import json
 import pathlib
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mrcnn_keras.commands import options
-from mrcnn_keras.commands.models import load_model
+from mrcnn_keras.commands.models import load_model, served_model
 
 HELP = "find objects in images"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -18,13 +19,16 @@ _WRITTEN = (".jpg", ".jpeg", ".png", ".webp")  # pictures keep these; others bec
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
     parser.add_argument("inputs", nargs="+", type=options.existing, metavar="IMAGE|FOLDER", help="folders are searched")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--model", type=options.model, metavar="M", help=options.MODEL_HELP)
+    model.add_argument("--server", metavar="ADDRESS", help="a served model: http://host:8501, or host:8500 for gRPC")
+    parser.add_argument("--model-name", metavar="NAME", help="what the server calls the model (mask_rcnn)")
     add_output_arguments(parser)
     options.add_settings(parser)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `detect` that the samples share."""
-    parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
     parser.add_argument("--out", type=pathlib.Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--min-score",
@@ -36,12 +40,12 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect in every image; 1 if some could not be read."""
+    """Detect in every image; 1 if some failed."""
     files = image_files(args.inputs, args.out)
     if not files:
         raise options.UsageError(f"no images in {', '.join(map(str, args.inputs))}")
-    model = load_model(args.model, options.settings(args))
-    return detect_files(model, files, args.out, args.min_score)
+    with _model(args) as model:
+        return detect_files(model, files, args.out, args.min_score)
 
 
 def image_files(inputs: Sequence[pathlib.Path], out: pathlib.Path) -> dict[pathlib.Path, pathlib.Path]:
@@ -76,7 +80,7 @@ def detect_files(model: Any, files: dict[pathlib.Path, pathlib.Path], out: pathl
         min_score: of the detections drawn, 0..1.
 
     Returns:
-        0, or 1 if images could not be read; standard error names them.
+        0, or 1 if images could not be read or a server was lost; standard error names them.
     """
     images, results, failures = [], [], []
     for path, target in files.items():
@@ -85,6 +89,8 @@ def detect_files(model: Any, files: dict[pathlib.Path, pathlib.Path], out: pathl
         except (ValueError, OSError) as error:
             failures.append(f"{path}: {error}")
             print(f"failed: {failures[-1]}", file=sys.stderr)
+            if isinstance(error, ConnectionError):  # the server is gone, and was waited for
+                break
             continue
         images.append({"id": len(images) + 1, "file_name": str(path), "height": found.size[0], "width": found.size[1]})
         results += found.to_coco(images[-1]["id"])
@@ -99,8 +105,21 @@ def detect_files(model: Any, files: dict[pathlib.Path, pathlib.Path], out: pathl
     written.write_text(json.dumps({"images": images, "categories": categories, "annotations": results}) + "\n")
     print(f"{len(results)} detections of {len(images)} images in {written}")
     if failures:
-        print(f"{len(failures)} of {len(files)} images failed", file=sys.stderr)
+        untried = len(files) - len(images) - len(failures)
+        more = f", {untried} were not tried" if untried else ""
+        print(f"{len(failures)} of {len(files)} images failed{more}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _model(args: argparse.Namespace) -> contextlib.AbstractContextManager:
+    """What detects: a model of this process, or a client of a served one."""
+    if args.server is not None:
+        if args.settings:
+            raise options.UsageError("--set goes with --model; a served model is as it was exported")
+        return served_model(args.server, args.model_name or "mask_rcnn")
+    if args.model_name is not None:
+        raise options.UsageError("--model-name goes with --server")
+    return contextlib.nullcontext(load_model(args.model, options.settings(args)))
 
 
 def _keypoints(config: Any) -> dict[str, list]:
@@ -117,7 +136,7 @@ def _detect(model: Any, path: pathlib.Path) -> tuple[Any, Any]:
     from mrcnn_keras.data import read_image
 
     pixels = read_image(path)
-    return pixels, model.detect(pixels, masks="rle")[0]
+    return pixels, model.detect(path, masks="rle")[0]
 
 
 def _search(folder: pathlib.Path, out: pathlib.Path) -> Iterable[pathlib.Path]:

@@ -50,6 +50,25 @@ def _load(path: str | pathlib.Path, settings: dict[str, Any]) -> Any:
     return changed
 
 
+def served_model(address: str, name: str, **kwargs: Any) -> Any:
+    """A `serving.Client`, of these arguments, that has been told what the model is.
+
+    Raises:
+        UsageError: the address is none, gRPC is not installed, or there is no such model.
+        ServerError: no answer.
+    """
+    if not address.startswith(("http://", "https://")):  # gRPC's package imports it
+        import_tensorflow()
+    from mrcnn_keras.serving import Client
+
+    try:
+        client = Client(address, name, **kwargs)
+        client.config  # noqa: B018
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"--server: {error}") from error
+    return client
+
+
 def new_config(preset: str, settings: dict[str, Any], dataset: Any) -> Any:
     """The config of a preset for a dataset's classes and, if the preset has any, keypoints.
 

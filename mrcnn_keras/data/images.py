@@ -76,9 +76,9 @@ def image_file_size(source: str | os.PathLike | bytes) -> tuple[int, int]:
     return stored[::-1] if turn >= 5 else stored
 
 
-def image_file_orientation(path: str | os.PathLike) -> int:
-    """EXIF orientation 1..8 of an image file, from the header alone; from 5 on it swaps height and width."""
-    return _header(path)[1]
+def image_file_orientation(source: str | os.PathLike | bytes) -> int:
+    """EXIF orientation 1..8 of an image file, or its bytes, from the header alone; 5 to 8 swap height and width."""
+    return _header(source)[1]
 
 
 def resized_size(height: int, width: int, min_side: int, max_side: int) -> tuple[int, int]:

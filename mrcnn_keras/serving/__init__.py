@@ -1,11 +1,18 @@
-"""Serving with stock TensorFlow."""
+"""Serving with stock TensorFlow, and asking what is served."""
 
-__all__ = ["export_saved_model"]
+import importlib
+
+_HOMES = {
+    "Client": "client",
+    "ServerError": "errors",
+    "ServerTimeoutError": "errors",
+    "ServerUnavailableError": "errors",
+    "export_saved_model": "export",
+}
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str):
-    if name == "export_saved_model":  # TensorFlow takes seconds to import
-        from mrcnn_keras.serving.export import export_saved_model
-
-        return export_saved_model
+    if name in _HOMES:  # TensorFlow takes seconds to import, and a client over REST does without
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

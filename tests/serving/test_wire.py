@@ -1,0 +1,61 @@
+"""What goes over the wire: files as they are where the server reads them as Pillow does."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn_keras.data import read_image
+from mrcnn_keras.serving.wire import encode, name_of
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 17, 3), np.uint8)
+
+
+def file_of(mode, form, orientation=None):
+    buffer, exif = io.BytesIO(), Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    Image.fromarray(PIXELS).convert(mode).save(buffer, form, exif=exif)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode, form", [("RGB", "JPEG"), ("L", "JPEG"), ("RGB", "PNG"), ("RGBA", "PNG"), ("P", "PNG")])
+def test_jpeg_and_png_files_go_as_they_are(mode, form, tmp_path):
+    file = file_of(mode, form)
+    (tmp_path / "image").write_bytes(file)
+    for source in (file, bytearray(file), tmp_path / "image", str(tmp_path / "image")):
+        assert encode(source) == (file, (12, 17))
+
+
+def test_a_turned_jpeg_goes_as_it_is_with_its_upright_size():
+    file = file_of("RGB", "JPEG", orientation=6)
+    assert encode(file) == (file, (17, 12))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [PIXELS, PIXELS[..., :1], Image.fromarray(PIXELS), file_of("RGB", "WEBP"), file_of("RGB", "TIFF"),
+     file_of("CMYK", "JPEG"), file_of("RGB", "PNG", orientation=6)],
+    ids=["array", "grey array", "PIL", "webp", "tiff", "cmyk", "turned png"],
+)  # fmt: skip
+def test_everything_else_becomes_png_without_loss(source):
+    file, size = encode(source)
+    expected = read_image(source)
+    with Image.open(io.BytesIO(file)) as image:
+        assert image.format == "PNG" and "exif" not in image.info
+        np.testing.assert_array_equal(np.asarray(image), expected)
+    assert size == expected.shape[:2]
+
+
+def test_what_is_no_image_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("no photo")
+    for source, told in ((tmp_path / "notes.txt", "notes.txt"), (tmp_path / "gone.jpg", "does not exist"),
+                         (b"no photo", "bytes"), (PIXELS.astype(float), "uint8")):  # fmt: skip
+        with pytest.raises(ValueError, match=told):
+            encode(source)
+
+
+def test_names_of_images():
+    assert name_of("a/b.jpg", 3) == "a/b.jpg"
+    assert name_of(PIXELS, 3) == "number 3 of the list, given as ndarray"
