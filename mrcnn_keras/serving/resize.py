@@ -10,24 +10,35 @@ import tensorflow as tf
 _FRACTION_BITS = 22  # of the fixed-point weights
 
 
-def resize_like(rule: str, image: tf.Tensor, min_side: int, max_side: int) -> tf.Tensor:
+def resize_like(
+    rule: str, image: tf.Tensor, min_side: int, max_side: int, largest: tuple[int, int] | None = None
+) -> tf.Tensor:
     """Resize a photo for detection.
 
     Args:
         rule: "detectron2" or "torchvision".
         image: (H, W, 3) uint8.
         min_side, max_side: as in `data.resizing.resize_like`.
+        largest: (height, width) that the result must fit into; None: any.
 
     Returns:
         (h, w, 3) uint8, or float32 with "torchvision".
     """
     sides = tf.shape(image)[:2]
     if rule == "detectron2":
-        return resize(image, resized_size(sides[0], sides[1], min_side, max_side))
+        return resize(image, _fitted(resized_size(sides[0], sides[1], min_side, max_side), largest))
     exact = tf.cast(sides, tf.float64)
     scale = tf.minimum(min_side / tf.reduce_min(exact), max_side / tf.reduce_max(exact))
     size = tf.maximum(tf.cast(tf.floor(exact * scale), tf.int32), 1)
-    return tf.image.resize(tf.cast(image, tf.float32), size)
+    return tf.image.resize(tf.cast(image, tf.float32), _fitted(size, largest))
+
+
+def _fitted(size: tf.Tensor, largest: tuple[int, int] | None) -> tf.Tensor:
+    if largest is None:
+        return size
+    exact = tf.cast(size, tf.float64)
+    scale = tf.minimum(tf.reduce_min(tf.constant(largest, tf.float64) / exact), 1.0)
+    return tf.clip_by_value(tf.cast(exact * scale + 0.5, tf.int32), 1, largest)
 
 
 def resize(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mrcnn_keras.config import MaskRCNNConfig
-from mrcnn_keras.serving import export, export_saved_model
+from mrcnn_keras.serving import export, export_saved_model, model_info
 
 TINY = MaskRCNNConfig(
     num_classes=3,
@@ -131,10 +131,7 @@ def test_tensor_signature_gives_the_models_detections(served):
 class Corner:
     """Stands in for a model: finds one object, the upper left quarter of the image, in an image lighter than 100."""
 
-    config = types.SimpleNamespace(
-        image_min_side=32, image_max_side=64, size_divisor=32, max_detections=4, resize="detectron2",
-        square_padding=False,
-    )  # fmt: skip
+    config = TINY.replace(image_min_side=32, image_max_side=64, max_detections=4)
 
     def __init__(self):
         self.factor = tf.Variable(0.5)
@@ -202,3 +199,103 @@ def test_torchvisions_resize_and_keypoints_are_served_too(tmp_path):
     points = answer["detection_keypoints"][0, :count].numpy()[..., ::-1] * [77, 123]
     np.testing.assert_allclose(points, found.keypoints[..., :2], atol=0.02)
     np.testing.assert_allclose(answer["detection_keypoint_scores"][0, :count], found.keypoints[..., 2], atol=1e-3)
+
+
+def test_a_photo_is_served_upright(tmp_path):
+    export_saved_model(Corner(), tmp_path / "1", warm_up=False)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.new("RGB", (50, 30), (200, 200, 200)).save(buffer, "JPEG", exif=exif)
+    signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    (masks, boxes) = (
+        signature(image_bytes=tf.constant([buffer.getvalue()]))[name] for name in ("num_detections", "detection_boxes")
+    )
+    assert masks[0] == 1 and boxes[0, 0].numpy().tolist() == [0, 0, 0.5, 0.5]
+
+
+def test_what_travels_with_the_graph(tmp_path):
+    export_saved_model(Corner(), tmp_path / "1", serving_name="shapes")
+    config, masks = model_info.from_json((tmp_path / "1" / "assets.extra" / "model.json").read_text())
+    assert config == Corner.config.replace(class_names=Corner.config.names) and masks == "probabilities"
+    served = tf.saved_model.load(str(tmp_path / "1"))
+    told = served.signatures["model_info"](keys=tf.constant(["model_info", "anything"]))["values"].numpy()
+    assert model_info.from_json(told[0].decode()) == (config, masks) and told[1] == b""
+    predict = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    requests = []
+    for record in tf.data.TFRecordDataset(str(tmp_path / "1" / "assets.extra" / "tf_serving_warmup_requests")):
+        requests.append(predict.PredictionLog.FromString(record.numpy()).predict_log.request)
+    assert {(one.model_spec.name, one.model_spec.signature_name) for one in requests} == {("shapes", "serving_default")}
+    for one in requests:
+        answer = served.signatures["serving_default"](image_bytes=tf.make_ndarray(one.inputs["image_bytes"]))
+        assert answer["num_detections"].shape == (1,)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    from mrcnn_keras.model import MaskRCNN
+
+    return MaskRCNN(TINY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masks", ["full", "png"])
+def test_masks_of_the_images_size(tiny, tmp_path, masks):
+    export_saved_model(tiny, tmp_path / "1", masks=masks, warm_up=False)
+    files = []
+    for size in ((120, 170), (200, 90)):
+        buffer = io.BytesIO()
+        photo(*size, 0).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    answer = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"](image_bytes=tf.constant(files))
+    given = answer["detection_masks"].numpy()
+    for i, found in enumerate(tiny.detect(files, batch_size=2)):
+        height, width = found.size
+        if masks == "png":
+            assert (given[i, len(found) :] == b"").all()
+            served = np.stack([np.asarray(Image.open(io.BytesIO(one))) == 255 for one in given[i, : len(found)]])
+        else:
+            assert (
+                given.shape == (2, 10, 200, 170) and not given[i, :, height:].any() and not given[i, :, :, width:].any()
+            )
+            served = given[i, : len(found), :height, :width] == 1
+        assert served.shape == found.masks.shape and len(found) and found.masks.any()
+        assert (served != found.masks).mean() < 1e-4
+
+
+@pytest.mark.slow
+def test_a_fixed_size_compiled_by_xla_gives_the_models_detections(tiny, tmp_path):
+    image = np.asarray(photo(150, 90, 2))
+    (expected,) = tiny.detect(image)
+    export_saved_model(tiny, tmp_path / "1", input_size=(160, 96), jit_compile=True, warm_up=False)
+    signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_tensor"]
+    answer = signature(image=np.stack([image, image[:, ::-1]]))
+    assert int(answer["num_detections"][0]) == len(expected) > 0
+    np.testing.assert_allclose(answer["detection_scores"][0, : len(expected)], expected.scores, atol=1e-4)
+    wide = signature(image=np.asarray(photo(90, 300, 2))[None])  # made to fit
+    assert wide["num_detections"][0] > 0
+
+
+@pytest.mark.slow
+def test_half_precision_is_near(tiny, tmp_path):
+    export_saved_model(tiny, tmp_path / "1", precision="bfloat16", warm_up=False)
+    image = np.asarray(photo(120, 170, 0))
+    answer = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_tensor"](image=image[None])
+    (expected,) = tiny.detect(image)
+    assert answer["detection_boxes"].dtype == tf.float32
+    np.testing.assert_allclose(answer["detection_scores"][0, :3], expected.scores[:3], atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "float16"}, "precision='float16': expected one of float32, bfloat16"),
+        ({"masks": "rle"}, "masks='rle': expected one of probabilities, full, png"),
+        ({"max_pixels": 0}, "max_pixels=0: expected 1 or more"),
+        ({"input_size": (100, 128)}, r"input_size=\(100, 128\): expected \(height, width\), multiples of 32"),
+    ],
+)
+def test_options_that_cannot_be(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export_saved_model(Corner(), tmp_path / "1", **options)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,96 @@
+"""EXIF orientation of JPEG and PNG files as stock TensorFlow operations."""
+
+import tensorflow as tf
+
+_TIFF, _TAG, _SHORT, _LONG = 42, 0x0112, 3, 4
+_UPRIGHT = 1
+# Of JPEG: application data, where EXIF is; the pixels and the end of the file.
+_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
+
+
+def jpeg_orientation(data: tf.Tensor) -> tf.Tensor:
+    """What the first EXIF segment before the pixels says, 1..8; 1 where there is none or it is damaged.
+
+    Args:
+        data: (N,) uint8, the file; not empty.
+    """
+
+    def more(at: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+        marker = _byte(data, at + 1)
+        here = (_byte(data, at) == 0xFF) & (marker != _SCAN) & (marker != _END)
+        return (found < 0) & here & (at + 4 <= tf.size(data))
+
+    def step(at: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        is_exif = (_byte(data, at + 1) == _APP1) & _reads(data, at + 4, b"Exif\0\0")
+        padding = _byte(data, at + 1) == 0xFF
+        return at + tf.where(padding, 1, 2 + _number(data, at + 2, 2)), tf.where(is_exif, at + 10, found)
+
+    _, found = tf.while_loop(more, step, (2, -1))
+    return _orientation_at(data, found)
+
+
+def png_orientation(data: tf.Tensor) -> tf.Tensor:
+    """What the chunk "eXIf" says, 1..8; 1 where there is none or it is damaged; argument as above."""
+
+    def more(at: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+        return (found < 0) & (at + 12 <= tf.size(data))
+
+    def step(at: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        length = tf.minimum(_number(data, at, 4), tf.size(data))  # a damaged one ends the search
+        length = tf.where(length < 0, tf.size(data), length)
+        return at + 12 + length, tf.where(_reads(data, at + 4, b"eXIf"), at + 8, found)
+
+    _, found = tf.while_loop(more, step, (8, -1))
+    return _orientation_at(data, found)
+
+
+def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """An image as it should be seen.
+
+    Args:
+        image: (H, W, C).
+        orientation: 1..8; from 5 on height and width change places.
+    """
+
+    def turned() -> tf.Tensor:
+        swapped = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        rows, columns = (tf.reduce_any(orientation == which) for which in ([3, 4, 7, 8], [2, 3, 6, 7]))
+        swapped = tf.cond(rows, lambda: tf.reverse(swapped, [0]), lambda: swapped)
+        return tf.cond(columns, lambda: tf.reverse(swapped, [1]), lambda: swapped)
+
+    return tf.cond(orientation == _UPRIGHT, lambda: image, turned)
+
+
+def _orientation_at(data: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+    """The orientation in the TIFF structure from `start` on, which is -1 where there is none."""
+    little = _reads(data, start, b"II")
+    entries = start + _number(data, start + 4, 4, little)
+    count = _number(data, entries, 2, little)
+    marked = (little | _reads(data, start, b"MM")) & (_number(data, start + 2, 2, little) == _TIFF)
+    sound = (start >= 0) & marked & (entries > start) & (entries < tf.size(data))
+    places = entries + 2 + 12 * tf.range(tf.where(sound, tf.clip_by_value(count, 0, 1024), 0))
+    kinds = _number(data, places + 2, 2, little)
+    usable = (_number(data, places, 2, little) == _TAG) & (places + 12 <= tf.size(data))
+    values = tf.where(kinds == _SHORT, _number(data, places + 8, 2, little), _number(data, places + 8, 4, little))
+    usable &= ((kinds == _SHORT) | (kinds == _LONG)) & (_number(data, places + 4, 4, little) == 1)
+    usable &= (values >= 1) & (values <= 8)
+    return tf.reduce_max(tf.concat([[_UPRIGHT], tf.where(usable, values, _UPRIGHT)], axis=0))
+
+
+def _byte(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """Bytes of a file that is not empty as int32, 0 outside."""
+    last = tf.size(data) - 1
+    return tf.where((at >= 0) & (at <= last), tf.cast(tf.gather(data, tf.clip_by_value(at, 0, last)), tf.int32), 0)
+
+
+def _number(data: tf.Tensor, at: tf.Tensor, length: int, little: tf.Tensor | bool = False) -> tf.Tensor:
+    """Unsigned numbers of some bytes as int32; those that are too large for it are negative."""
+    parts = [_byte(data, at + place) for place in range(length)]
+    big = sum(part * 256 ** (length - 1 - place) for place, part in enumerate(parts))
+    small = sum(part * 256**place for place, part in enumerate(parts))
+    return tf.where(little, small, big)
+
+
+def _reads(data: tf.Tensor, at: tf.Tensor, text: bytes) -> tf.Tensor:
+    """Whether the file has these bytes at a place."""
+    return tf.reduce_all([_byte(data, at + place) == value for place, value in enumerate(text)])
