@@ -29,7 +29,7 @@ ALLOWED = {
     "inference": {"data", "boxes", "visualize"},
     "evaluation": {"data", "inference"},
     "training": {"data", "boxes", "losses", "layers", "evaluation"},
-    "serving": {"config", "data", "ops", "boxes", "inference"},
+    "serving": {"config", "data", "layers", "ops", "boxes", "inference"},
     "weights": {"config", "presets", "data"},
 }
 # Nothing below the command line reaches up to it.

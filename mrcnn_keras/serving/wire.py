@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_keras.data.images import image_file_orientation, image_file_size, read_image
+from mrcnn_keras.data.images import image_file_size, read_image
 
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+# How files begin that the server decodes: JPEG, PNG.
+_SERVED = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 
 
 def encode(image: Any) -> tuple[bytes, tuple[int, int]]:
@@ -28,7 +29,7 @@ def encode(image: Any) -> tuple[bytes, tuple[int, int]]:
         image = bytes(image) if isinstance(image, bytearray) else image
         size = image_file_size(image)  # first: it says what is wrong with a file
         content = image if isinstance(image, bytes) else pathlib.Path(image).read_bytes()
-        if content.startswith((_JPEG, _PNG)) and _decodes_alike(content):
+        if content.startswith(_SERVED):
             return content, size
     pixels = read_image(image)
     return _png(pixels), pixels.shape[:2]
@@ -39,16 +40,6 @@ def name_of(image: Any, number: int) -> str:
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image)
     return f"number {number} of the list, given as {type(image).__name__}"
-
-
-def _decodes_alike(content: bytes) -> bool:
-    """Whether TensorFlow and Pillow give the same pixels: not for CMYK, and TensorFlow knows no EXIF in PNG."""
-    from PIL import Image
-
-    if content.startswith(_PNG):
-        return image_file_orientation(content) == 1
-    with Image.open(io.BytesIO(content)) as image:
-        return image.mode in ("L", "RGB")
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -99,10 +99,11 @@ def test_files_of_all_modes_are_read_as_by_the_model(server, model, mode, form):
         assert_same(client.detect(file), model.detect(file))
 
 
-def test_a_png_file_with_an_orientation_is_turned(server, model):
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_file_with_an_orientation_is_turned(server, model, kind):
     exif = Image.Exif()
     exif[0x0112] = 6
-    file = file_of(photo(64, 96, 7), "PNG", exif=exif)
+    file = file_of(photo(64, 96, 7), kind, exif=exif)
     with Client(server.addresses["rest"]) as client:
         (found,) = client.detect(file)
         assert found.size == (96, 64)
