@@ -26,6 +26,8 @@ def suppress(
     """
     if ops.compiling_with_xla():  # which has no kernel for TensorFlow's operation
         return _suppress_all_at_once(boxes, scores, most, iou_threshold, score_threshold)
+    if ops.is_tracing_for_onnx():
+        return _suppress_in_onnx(boxes, scores, most, iou_threshold, score_threshold)
     return tf.image.combined_non_max_suppression(
         boxes, scores, most, most, iou_threshold, score_threshold, clip_boxes=False
     )
@@ -37,6 +39,21 @@ def _suppress_all_at_once(boxes, scores, most, iou_threshold, score_threshold):
     boxes = tf.broadcast_to(tf.transpose(boxes, [0, 2, 1, 3]), [batch, groups, count, 4])
     boxes = tf.gather(boxes, order, batch_dims=2)
     kept = _not_suppressed(boxes, scores > score_threshold, iou_threshold)
+    return _best(boxes, scores, kept, most)
+
+
+def _suppress_in_onnx(boxes, scores, most, iou_threshold, score_threshold):
+    shape = batch, groups, count = tf.unstack(tf.gather(tf.shape(scores), [0, 2, 1]))
+    scores = tf.transpose(scores, [0, 2, 1])
+    boxes = tf.broadcast_to(tf.transpose(boxes, [0, 2, 1, 3]), [*shape, 4])
+    flat = tf.reshape(boxes, [batch * groups, count, 4]), tf.reshape(scores, [batch * groups, count])
+    kept = ops.non_max_suppression_onnx(*flat, most, iou_threshold, score_threshold)
+    return _best(boxes, scores, tf.reshape(kept, shape), most)
+
+
+def _best(boxes, scores, kept, most):
+    """The best of the boxes (B, Q, N, 4) that were kept, as `suppress` returns them."""
+    batch, groups, count = tf.unstack(tf.shape(scores))
     rows = tf.minimum(most, groups * count)
     best, place = tf.math.top_k(tf.reshape(tf.where(kept, scores, LOWEST), [batch, -1]), rows)
     found = tf.minimum(tf.reduce_sum(tf.cast(kept, tf.int32), axis=[1, 2]), most)
