@@ -14,7 +14,7 @@ import tensorflow as tf
 from mrcnn_keras.ops._geometry import quantised_interval
 from mrcnn_keras.ops._spec import Spec
 
-PLACEHOLDER = "PyFuncStateless"
+ONNX_PLACEHOLDER = "PyFuncStateless"
 
 _tracing = contextvars.ContextVar("tracing_for_onnx", default=False)
 
@@ -34,7 +34,7 @@ def is_tracing_for_onnx() -> bool:
     return _tracing.get()
 
 
-def operator_of(token: str) -> tuple[str, dict]:
+def onnx_operator(token: str) -> tuple[str, dict]:
     """Name and attributes of the ONNX operator that a placeholder with this token stands for."""
     operator = json.loads(token)
     return operator["name"], operator["attributes"]
