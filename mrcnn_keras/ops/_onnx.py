@@ -60,12 +60,8 @@ def by_level(feature_maps: Sequence[tf.Tensor], level: tf.Tensor, pool: Callable
 def roi_align_onnx(feature_maps: Sequence[tf.Tensor], boxes, image_index, level, spec: Spec) -> tf.Tensor:
     """Same arguments and values as the compiled operation, without gradients; see `multilevel_roi_align`.
 
-    Raises:
-        ValueError: ONNX has no operator for what is asked.
+    ONNX has no operator for `reduce="max"` with `sampling_ratio=0`, but for RoIPool.
     """
-    if spec.reduce == "max" and spec.method != "pool" and not spec.sampling_ratio:
-        raise ValueError('ONNX has no RoIAlign with reduce "max" and sampling_ratio 0; give a sampling_ratio')
-
     def pool(index: int, rows: tf.Tensor) -> tf.Tensor:
         some = tf.gather(boxes, rows), tf.gather(image_index, rows)
         return _pool_level(feature_maps[index], *some, spec.scales[index], spec)

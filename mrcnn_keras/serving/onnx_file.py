@@ -39,7 +39,7 @@ def export_onnx(
 
     Raises:
         ImportError: onnx or tf2onnx is not installed.
-        ValueError: the path is a folder, an argument is out of range, or ONNX has no operator for the model's RoIs.
+        ValueError: the path is a folder, an argument is out of range, or ONNX has no operator for the model's way to pool RoIs.
         RuntimeError: an operation of the model has no counterpart in ONNX.
     """
     path = pathlib.Path(path)
@@ -51,6 +51,7 @@ def export_onnx(
     image_dtype = image_dtype or ("float32" if model.config.resize == "torchvision" else "uint8")
     if image_dtype not in ("uint8", "float32"):
         raise ValueError(f"image_dtype={image_dtype!r}: expected 'uint8' or 'float32'")
+    _check_config(model.config)
     proto = _convert(_in_float32(model), opset, image_dtype)
     _describe(proto, model)
     _check(proto)
@@ -62,6 +63,15 @@ def export_onnx(
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def _check_config(config: Any) -> None:
+    samples = config.roi_op in ("align", "warp")
+    if samples and config.roi_reduce == "max" and not config.roi_sampling_ratio:
+        raise ValueError(
+            "ONNX has no operator for roi_reduce='max' with roi_sampling_ratio=0, samples by the size of the box; "
+            "give the config a roi_sampling_ratio of 1 or more"
+        )
 
 
 def require_onnx() -> None:
