@@ -52,7 +52,7 @@ def export_onnx(
     if image_dtype not in ("uint8", "float32"):
         raise ValueError(f"image_dtype={image_dtype!r}: expected 'uint8' or 'float32'")
     _check_config(model.config)
-    proto = _convert(_in_float32(model), opset, image_dtype)
+    proto = convert(*_network(_in_float32(model), image_dtype), opset)
     _describe(proto, model)
     _check(proto)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,39 +101,60 @@ def _in_float32(model: Any) -> Any:
     return copy
 
 
-def _convert(model: Any, opset: int, image_dtype: str) -> Any:
-    import tensorflow as tf
+def convert(function: Any, specs: list, opset: int = 17) -> Any:
+    """A TensorFlow function that calls `mrcnn_keras.ops` as an ONNX model.
+
+    Args:
+        function: `tf.function` of tensors, which returns a dictionary of them.
+        specs: `tf.TensorSpec` of each argument, with its name.
+        opset: version of ONNX's operators.
+
+    Returns:
+        `onnx.ModelProto`; what tf2onnx cannot convert is left in it as it was.
+    """
     import tf2onnx
 
     from mrcnn_keras import ops
+
+    handlers = {ops.ONNX_PLACEHOLDER: (_put_operator, []), "SelectV2": (_put_where, [])}
+    with ops.tracing_for_onnx(), _silent("tf2onnx"):
+        proto, _ = tf2onnx.convert.from_function(function, specs, opset=opset, custom_op_handlers=handlers)
+    return proto
+
+
+def _network(model: Any, image_dtype: str) -> tuple[Any, list]:
+    """The inference graph as a function, and its arguments."""
+    import tensorflow as tf
 
     @tf.function(autograph=False)
     def network(images: tf.Tensor, image_sizes: tf.Tensor) -> dict[str, tf.Tensor]:
         return model({"images": tf.cast(images, tf.float32), "image_sizes": image_sizes}, training=False)
 
-    specs = [
-        tf.TensorSpec([None, None, None, 3], image_dtype, "images"),
-        tf.TensorSpec([None, 2], tf.float32, "image_sizes"),
-    ]
-    with ops.tracing_for_onnx(), _errors_only("tf2onnx"):
-        return tf2onnx.convert.from_function(
-            network, specs, opset=opset, custom_op_handlers={ops.ONNX_PLACEHOLDER: (_put_operator, [])}
-        )[0]
+    images = tf.TensorSpec([None, None, None, 3], image_dtype, "images")
+    return network, [images, tf.TensorSpec([None, 2], tf.float32, "image_sizes")]
 
 
 def _put_operator(context: Any, node: Any, name: str, _: Any) -> None:
     """Replace a placeholder in tf2onnx's graph by the operator it stands for."""
     from mrcnn_keras import ops
 
-    operator, attributes = ops.onnx_operator(node.get_attr_str("token"))
+    _replace(context, node, *ops.onnx_operator(node.get_attr_str("token")))
+
+
+def _put_where(context: Any, node: Any, name: str, _: Any) -> None:
+    """`tf.where`: tf2onnx would multiply by 0 what is not chosen, and make NaN of an infinite score."""
+    _replace(context, node, "Where", {})
+
+
+def _replace(context: Any, node: Any, operator: str, attributes: dict) -> None:
     results = {"outputs": node.output, "shapes": node.output_shapes, "dtypes": node.output_dtypes}
-    context.remove_node(name)
-    context.make_node(operator, node.input, attr=attributes, name=name, **results)
+    context.remove_node(node.name)
+    context.make_node(operator, node.input, attr=attributes, name=node.name, **results)
 
 
 @contextlib.contextmanager
-def _errors_only(logger: str) -> Iterator[None]:
-    # The shapes that it cannot infer are no concern of the user's.
+def _silent(logger: str) -> Iterator[None]:
+    # It warns of shapes that it cannot infer; what it cannot convert is found in its result.
     log = logging.getLogger(logger)
     level = log.level
     log.setLevel(logging.CRITICAL)
