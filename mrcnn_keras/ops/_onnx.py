@@ -62,6 +62,7 @@ def roi_align_onnx(feature_maps: Sequence[tf.Tensor], boxes, image_index, level,
 
     ONNX has no operator for `reduce="max"` with `sampling_ratio=0`, but for RoIPool.
     """
+
     def pool(index: int, rows: tf.Tensor) -> tf.Tensor:
         some = tf.gather(boxes, rows), tf.gather(image_index, rows)
         return _pool_level(feature_maps[index], *some, spec.scales[index], spec)

@@ -21,11 +21,12 @@ def export_onnx(
     """Write the inference graph as an ONNX file, one for all sizes of images and batches.
 
     Inputs and outputs are the network's: `images` (B, H, W, 3) RGB 0..255, padded at the right and bottom to a multiple
-    of `config.size_divisor`; `image_sizes` (B, 2) float32 [height, width] of the part that is no padding. `boxes`
-    (B, D, 4) float32 xyxy in input pixels, `scores` (B, D) float32 and `class_ids` (B, D) int32, -1 for padding, best
-    first, D = `max_detections`; from a model with masks `mask_probs` (B, D, M, M) float32, probabilities over the box;
-    from one with keypoints `keypoints` (B, D, J, 3) float32 x, y in input pixels and score. The file's metadata holds
-    `model_info`, the JSON of `serving.model_info`. A model of another precision is written in float32.
+    of `config.size_divisor`, or as `config.square_padding` says; `image_sizes` (B, 2) float32 [height, width] of the
+    part that is no padding. `boxes` (B, D, 4) float32 xyxy in input pixels, `scores` (B, D) float32 and `class_ids`
+    (B, D) int32, -1 for padding, best first, D = `max_detections`; from a model with masks `mask_probs` (B, D, M, M)
+    float32, probabilities over the box; from one with keypoints `keypoints` (B, D, J, 3) float32 x, y in input pixels
+    and score. The file's metadata holds `model_info`, the JSON of `serving.model_info`. A model of another precision is
+    written in float32.
 
     Args:
         model: `MaskRCNN`.
@@ -39,7 +40,8 @@ def export_onnx(
 
     Raises:
         ImportError: onnx or tf2onnx is not installed.
-        ValueError: the path is a folder, an argument is out of range, or ONNX has no operator for the model's way to pool RoIs.
+        ValueError: the path is a folder, an argument is out of range, or ONNX has no operator for the way in which the
+            model pools RoIs.
         RuntimeError: an operation of the model has no counterpart in ONNX.
     """
     path = pathlib.Path(path)
