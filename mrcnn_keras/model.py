@@ -177,11 +177,24 @@ class MaskRCNN(Trainer):
             raise ValueError(f"{os.fspath(path)!r} holds a {type(model).__name__}, not a MaskRCNN")
         return model
 
-    def export(self, path: str | os.PathLike, **kwargs: Any) -> None:
-        """Write a SavedModel for TensorFlow Serving; see `mrcnn_keras.serving.export` for the signatures."""
-        from .serving.export import export_saved_model
+    def export(self, path: str | os.PathLike, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Write the model for use without this package.
 
-        export_saved_model(self, path, **kwargs)
+        Args:
+            path: the folder or file to write.
+            format: "tf_saved_model" for TensorFlow Serving, see `serving.export_saved_model` for its signatures and
+                options; or "onnx", see `serving.export_onnx`.
+            **kwargs: options of that function.
+
+        Raises:
+            ValueError: no such format, or what that function raises.
+        """
+        from . import serving
+
+        exports = {"tf_saved_model": "export_saved_model", "onnx": "export_onnx"}
+        if format not in exports:
+            raise ValueError(f"format={format!r}: expected {' or '.join(map(repr, exports))}")
+        getattr(serving, exports[format])(self, path, **kwargs)
 
 
 def _parts(items: list, size: int) -> list[list]:

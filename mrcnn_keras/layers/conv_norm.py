@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from .. import ops
 from .grouped_conv import grouped_conv2d
 from .norm import BatchNorm, make_norm
 
@@ -88,6 +89,8 @@ class ConvNorm(keras.layers.Layer):
         pad = self.dilation * (self.kernel_size - 1) // 2
         padding = "SAME" if pad and self.strides == 1 else "VALID"
         paddings = [[0, 0], [pad, pad], [pad, pad], [0, 0]]
+        if ops.is_tracing_for_onnx():  # ONNX Runtime does not choose the padding of dilated convolutions
+            return tf.nn.conv2d(inputs, kernel, self.strides, paddings, dilations=self.dilation)
         if tf.config.list_physical_devices("GPU"):
             padding = paddings if pad and self.strides > 1 else padding
             return tf.nn.conv2d(inputs, kernel, self.strides, padding, dilations=self.dilation)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from .. import boxes as box_ops
+from .. import ops
 from . import matching
 from .float32 import Float32Layer
 from .suppression import suppress
@@ -128,7 +129,8 @@ class FoundRows(Float32Layer):
 
     def call(self, boxes, class_ids):
         flat = tf.reshape(class_ids, [-1])
-        row, valid = matching.compact_rows(flat >= 0, self.multiple)
+        # In ONNX a scatter overwrites rows and does not add to them: filling would wipe out the row it points to.
+        row, valid = matching.compact_rows(flat >= 0, 1 if ops.is_tracing_for_onnx() else self.multiple)
         image_index = row // tf.shape(class_ids)[1]
         classes = tf.where(valid, tf.gather(flat, row), -1)
         return tf.gather(tf.reshape(boxes, [-1, 4]), row), image_index, classes, row

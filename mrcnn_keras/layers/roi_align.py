@@ -95,12 +95,9 @@ def crop_and_resize(features, rois, image_index, level, size: int, image_size: t
     """
     last = tf.cast(image_size, tf.float32) - 1.0
     boxes = tf.gather(rois, [1, 0, 3, 2], axis=1) / tf.tile(last, [2])
-    crops, rows = [], []
-    for index, feature in enumerate(features):
-        row = tf.cast(tf.where(level == index)[:, 0], tf.int32)
-        rows.append(row)
-        place = tf.gather(boxes, row), tf.gather(image_index, row)
-        crops.append(tf.image.crop_and_resize(feature, *place, [size, size]))
-    # Put back in the order of the RoIs by sorting the rows: a scatter would have a gradient that depends on threads.
-    order = tf.argsort(tf.concat(rows, axis=0), stable=True)
-    return tf.cast(tf.gather(tf.concat(crops, axis=0), order), features[0].dtype)
+
+    def crop(index: int, rows: tf.Tensor) -> tf.Tensor:
+        place = tf.gather(boxes, rows), tf.gather(image_index, rows)
+        return tf.image.crop_and_resize(features[index], *place, [size, size])
+
+    return tf.cast(ops.by_level(features, level, crop), features[0].dtype)

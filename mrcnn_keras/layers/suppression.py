@@ -26,9 +26,27 @@ def suppress(
     """
     if ops.compiling_with_xla():  # which has no kernel for TensorFlow's operation
         return _suppress_all_at_once(boxes, scores, most, iou_threshold, score_threshold)
-    return tf.image.combined_non_max_suppression(
-        boxes, scores, most, most, iou_threshold, score_threshold, clip_boxes=False
+    if ops.is_tracing_for_onnx():
+        return _suppress_in_onnx(boxes, scores, most, iou_threshold, score_threshold)
+    if score_threshold >= 0:
+        return tf.image.combined_non_max_suppression(
+            boxes, scores, most, most, iou_threshold, score_threshold, clip_boxes=False
+        )
+    return _suppress_by_rank(boxes, scores, most, iou_threshold, score_threshold)
+
+
+def _suppress_by_rank(boxes, scores, most, iou_threshold, score_threshold):
+    """With scores below 0: TensorFlow's operation sorts its padding among them, as if it scored -1."""
+    batch, total = tf.shape(scores)[0], tf.reduce_prod(tf.shape(scores)[1:])
+    ordered, place = tf.math.top_k(tf.reshape(scores, [batch, total]), total)
+    # The best has the rank `total`, the worst 1: exact in float32 up to 2^24 boxes.
+    rank = tf.reshape(tf.cast(total - tf.argsort(place), tf.float32), tf.shape(scores))
+    rank = tf.where(scores > score_threshold, rank, 0.0)
+    boxes, rank, group, found = tf.image.combined_non_max_suppression(
+        boxes, rank, most, most, iou_threshold, 0.5, clip_boxes=False
     )
+    best = tf.gather(ordered, tf.clip_by_value(total - tf.cast(rank, tf.int32), 0, total - 1), batch_dims=1)
+    return boxes, tf.where(rank > 0, best, 0.0), group, found
 
 
 def _suppress_all_at_once(boxes, scores, most, iou_threshold, score_threshold):
@@ -37,6 +55,21 @@ def _suppress_all_at_once(boxes, scores, most, iou_threshold, score_threshold):
     boxes = tf.broadcast_to(tf.transpose(boxes, [0, 2, 1, 3]), [batch, groups, count, 4])
     boxes = tf.gather(boxes, order, batch_dims=2)
     kept = _not_suppressed(boxes, scores > score_threshold, iou_threshold)
+    return _best(boxes, scores, kept, most)
+
+
+def _suppress_in_onnx(boxes, scores, most, iou_threshold, score_threshold):
+    shape = batch, groups, count = tf.unstack(tf.gather(tf.shape(scores), [0, 2, 1]))
+    scores = tf.transpose(scores, [0, 2, 1])
+    boxes = tf.broadcast_to(tf.transpose(boxes, [0, 2, 1, 3]), [*shape, 4])
+    flat = tf.reshape(boxes, [batch * groups, count, 4]), tf.reshape(scores, [batch * groups, count])
+    kept = ops.non_max_suppression_onnx(*flat, most, iou_threshold, score_threshold)
+    return _best(boxes, scores, tf.reshape(kept, shape), most)
+
+
+def _best(boxes, scores, kept, most):
+    """The best of the boxes (B, Q, N, 4) that were kept, as `suppress` returns them."""
+    batch, groups, count = tf.unstack(tf.shape(scores))
     rows = tf.minimum(most, groups * count)
     best, place = tf.math.top_k(tf.reshape(tf.where(kept, scores, LOWEST), [batch, -1]), rows)
     found = tf.minimum(tf.reduce_sum(tf.cast(kept, tf.int32), axis=[1, 2]), most)

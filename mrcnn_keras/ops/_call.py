@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mrcnn_keras.ops import _choice, _library
 from mrcnn_keras.ops._fallback import roi_align_tensorflow
+from mrcnn_keras.ops._onnx import is_tracing_for_onnx, roi_align_onnx
 from mrcnn_keras.ops._spec import Spec
 
 _DTYPES = (tf.float32, tf.bfloat16, tf.float16)
@@ -20,6 +21,8 @@ def call(feature_maps: Sequence, boxes, image_index, level, spec: Spec, implemen
     _check_rois(boxes, image_index, level)
     boxes = tf.ensure_shape(boxes, (None, 4))
     image_index, level = (tf.ensure_shape(t, boxes.shape[:1]) for t in (image_index, level))
+    if is_tracing_for_onnx():
+        return roi_align_onnx(maps, boxes, image_index, level, spec)
     if _choice.resolve(implementation) == "tensorflow":
         return roi_align_tensorflow(maps, boxes, image_index, level, spec)
     return _library.roi_align_compiled(maps, boxes, image_index, level, spec)

@@ -79,8 +79,14 @@ def _interval(low, high, spec):
         start = low - offset
         size = high - offset - start
         return start, size if spec.aligned else tf.maximum(size, 1.0)
+    first, size = quantised_interval(low, high)
+    return first - offset, size
+
+
+def quantised_interval(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """First cell and number of cells of RoIs from `low` to `high`, in cells, rounded as by RoIPool."""
     first = _quantise(low)
-    return first - offset, tf.maximum(_quantise(high) - first + 1.0, 1.0)
+    return first, tf.maximum(_quantise(high) - first + 1.0, 1.0)
 
 
 def _quantise(position):

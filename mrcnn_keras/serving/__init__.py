@@ -1,4 +1,4 @@
-"""Serving with stock TensorFlow, and asking what is served."""
+"""Models for stock TensorFlow and for ONNX, and asking what is served."""
 
 import importlib
 
@@ -7,6 +7,7 @@ _HOMES = {
     "ServerError": "errors",
     "ServerTimeoutError": "errors",
     "ServerUnavailableError": "errors",
+    "export_onnx": "onnx_file",
     "export_saved_model": "export",
 }
 __all__ = list(_HOMES)

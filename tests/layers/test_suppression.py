@@ -40,3 +40,37 @@ def test_padding_scores_of_minus_infinity_are_never_kept():
     compiled = tf.function(suppress, jit_compile=True, autograph=False)
     kept = compiled(tf.constant(boxes), tf.constant(scores), 24, 1.0)
     assert int(kept[3][0]) == 16 and np.isfinite(kept[1]).all() and (kept[2].numpy() == 1).sum() == 4
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_boxes_with_scores_far_below_zero_are_kept_too(compiled):
+    """Logits of proposals: all that are not suppressed come back, in the order of a plain loop."""
+    rng = np.random.default_rng(4)
+    boxes, _ = crowded(2, 80, 3, 3, seed=4)
+    scores = rng.uniform(-12, 3, (2, 80, 3)).astype(np.float32)
+    scores[0, :50, 1] = float("-inf")
+    run = tf.function(suppress, jit_compile=compiled, autograph=False)
+    found = [value.numpy() for value in run(tf.constant(boxes), tf.constant(scores), 200, 0.3)]
+    for image in range(2):
+        expected = sorted((one for group in range(3) for one in greedy(boxes, scores, image, group)), reverse=True)
+        assert found[3][image] == len(expected) > 40 and expected[-1][0] < -5
+        np.testing.assert_allclose(found[1][image, : len(expected)], [score for score, *_ in expected])
+        np.testing.assert_allclose(found[0][image, : len(expected)], [box for *_, box in expected])
+        assert not found[0][image, len(expected) :].any() and not found[1][image, len(expected) :].any()
+
+
+def greedy(boxes, scores, image, group):
+    """(score, group, box) of a group's boxes that no better one overlaps by more than 0.3."""
+    kept = []
+    for row in np.argsort(-scores[image, :, group]):
+        box, score = boxes[image, row, group], scores[image, row, group]
+        if np.isfinite(score) and all(iou(box, other) <= 0.3 for *_, other in kept):
+            kept.append((float(score), group, box.tolist()))
+    return kept
+
+
+def iou(box, other):
+    width, height = (min(box[i + 2], other[i + 2]) - max(box[i], other[i]) for i in (0, 1))
+    shared = max(width, 0) * max(height, 0)
+    areas = [(one[2] - one[0]) * (one[3] - one[1]) for one in (box, other)]
+    return shared / (sum(areas) - shared)

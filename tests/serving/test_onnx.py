@@ -1,0 +1,228 @@
+"""ONNX files in ONNX Runtime against the network they were made of."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mrcnn_keras.config import MaskRCNNConfig
+from mrcnn_keras.serving import export_onnx, model_info, onnx_file
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("tf2onnx")
+runtime = pytest.importorskip("onnxruntime")
+
+TINY = MaskRCNNConfig(
+    num_classes=3,
+    class_names=("cat", "dog", "bird"),
+    image_min_side=64,
+    image_max_side=128,
+    backbone_blocks=(1, 1, 1, 1),
+    backbone_norm="frozen",
+    stem_channels=8,
+    res2_channels=16,
+    width_per_group=8,
+    fpn_channels=16,
+    box_head_dim=16,
+    mask_head_dim=8,
+    anchor_sizes=(16, 32, 64, 96, 128),
+    rpn_pre_nms_topk_test=100,
+    rpn_post_nms_topk_test=30,
+    score_threshold=0.1,
+    max_detections=13,
+)
+C4 = {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5", "roi_sampling_ratio": 0}
+KEYPOINTS = {"num_keypoints": 3, "keypoint_head_dim": 8, "keypoint_head_convs": 1}
+
+
+def make_model(**fields):
+    """A model whose heads tell one place of an image from another; fresh ones hardly do."""
+    from mrcnn_keras.model import MaskRCNN
+
+    model = MaskRCNN(TINY.replace(**fields))
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        scale = {"gamma": 0.2, "moving_variance": 0.2, "beta": 0.1, "moving_mean": 0.1, "bias": 0.1}
+        if weight.name in scale:
+            weight.assign_add(rng.uniform(-1, 1, weight.shape) * scale[weight.name])
+        elif any(name in weight.path for name in ("objectness", "deltas", "predictor", "box_head/class")):
+            weight.assign(rng.normal(size=weight.shape) / np.sqrt(np.prod(weight.shape[:-1])))
+    return model
+
+
+def batch(sizes, height, width, seed=0):
+    """Photos of random colours, padded; the inputs of the network."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (len(sizes), height // 8, width // 8, 3), dtype=np.uint8)
+    return {"images": coarse.repeat(8, axis=1).repeat(8, axis=2), "image_sizes": np.array(sizes, np.float32)}
+
+
+def run_file(path, inputs):
+    """What the file answers in ONNX Runtime on the CPU."""
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs)))
+
+
+def assert_same(model, path, inputs):
+    """Compare the file with the network; returns what was found."""
+    pixels = inputs["images"].astype(np.float32)
+    expected = {k: np.asarray(v) for k, v in model({**inputs, "images": pixels}, training=False).items()}
+    found = run_file(path, inputs)
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert found[name].dtype == value.dtype
+        np.testing.assert_allclose(found[name], value, atol=2e-3 if name in ("boxes", "keypoints") else 1e-4)
+    return found
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model with masks and keypoints and its file."""
+    path = tmp_path_factory.mktemp("onnx") / "new" / "model.onnx"
+    model = make_model(**KEYPOINTS)
+    model.export(path, format="onnx")
+    return model, path
+
+
+SIZES = {
+    "one": ([(96, 128)], 96, 128),
+    "padded": ([(120, 61)], 128, 64),
+    "two": ([(64, 96), (50, 90)], 64, 96),
+    "one of two is empty": ([(0, 0), (64, 64)], 64, 64),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_one_file_for_all_sizes_and_batches(exported, name):
+    sizes, height, width = SIZES[name]
+    found = assert_same(*exported, batch(sizes, height, width))
+    for size, class_ids in zip(sizes, found["class_ids"]):
+        assert (class_ids >= 0).any() == (max(size) > 0)
+
+
+def test_nothing_found(exported):
+    found = run_file(exported[1], batch([(0, 0)], 64, 64))
+    assert (found["class_ids"] == -1).all()
+    for name in ("boxes", "scores", "mask_probs", "keypoints"):
+        assert not found[name].any(), name
+
+
+def test_file_says_what_it_is(exported):
+    proto = onnx.load(str(exported[1]))
+    text = {entry.key: entry.value for entry in proto.metadata_props}["model_info"]
+    assert model_info.from_json(text)[0].names == ("cat", "dog", "bird")
+    assert json.loads(text)["config"]["num_keypoints"] == 3
+    shapes = {
+        value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in (*proto.graph.input, *proto.graph.output)
+    }
+    assert shapes == {
+        "images": ["batch", "height", "width", 3],
+        "image_sizes": ["batch", 2],
+        "boxes": ["batch", 13, 4],
+        "scores": ["batch", 13],
+        "class_ids": ["batch", 13],
+        "mask_probs": ["batch", 13, 28, 28],
+        "keypoints": ["batch", 13, 3, 3],
+    }
+    assert proto.opset_import[0].version == 17
+    assert [path.name for path in exported[1].parent.iterdir()] == ["model.onnx"]
+
+
+def test_command_line(tmp_path, capsys):
+    from mrcnn_keras.cli import main
+
+    model, path = make_model(**C4), tmp_path / "c4.onnx"
+    model.save(tmp_path / "c4.keras")
+    assert main(["export", str(path), "--model", str(tmp_path / "c4.keras")]) == 0
+    assert f"wrote {path}" in capsys.readouterr().out
+    assert_same(model, path, batch([(90, 64)], 96, 64))
+    assert main(["export", str(tmp_path), "--format", "onnx", "--model", str(tmp_path / "c4.keras")]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mask_loss": "softmax", "roi_op": "pool", "resize": "torchvision"},
+        {"mask_class_agnostic": True, "box_class_agnostic": True, "roi_op": "warp", "detection_min_size": 2.0},
+        {"roi_reduce": "max", "roi_aligned": False, "backbone_norm": "group", "fpn_norm": "group", "norm_groups": 4},
+        {"features": "dc5", "anchor_sizes": (16, 32, 64), "non_local_blocks": (0, 0, 1, 0), "num_groups": 2},
+        {"mask_head": "mlp", "mask_head_fc_dim": 8, "roi_op": "crop_and_resize", "best_class_only": True},
+    ],
+    ids=lambda fields: " ".join(map(str, fields.values())),
+)
+def test_other_kinds_of_models(fields, tmp_path):
+    model = make_model(**fields)
+    export_onnx(model, tmp_path / "model.onnx", image_dtype="uint8")
+    assert (assert_same(model, tmp_path / "model.onnx", batch([(90, 64), (96, 50)], 96, 64))["class_ids"] >= 0).any()
+
+
+@pytest.mark.slow
+def test_mixed_precision_is_written_in_float32(tmp_path):
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = make_model(**C4)
+        export_onnx(half, tmp_path / "model.onnx", image_dtype="float32", opset=18)
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    single = make_model(**C4)
+    single.set_weights(half.get_weights())
+    inputs = batch([(64, 64)], 64, 64)
+    assert_same(single, tmp_path / "model.onnx", {**inputs, "images": inputs["images"].astype(np.float32)})
+
+
+class Unused:
+    """Stands in for a model; nothing of it is converted."""
+
+    config = TINY
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"opset": 15}, "opset=15: expected 16 to 18"),
+        ({"image_dtype": "int8"}, "image_dtype='int8': expected 'uint8' or 'float32'"),
+    ],
+)
+def test_options_out_of_range(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export_onnx(Unused(), tmp_path / "model.onnx", **options)
+
+
+def test_a_folder_is_not_written_over(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder"):
+        export_onnx(Unused(), tmp_path)
+
+
+def test_what_onnx_cannot_pool(tmp_path):
+    model = Unused()
+    model.config = TINY.replace(roi_reduce="max", roi_sampling_ratio=0)
+    with pytest.raises(ValueError, match="give the config a roi_sampling_ratio"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_such_format(exported, tmp_path):
+    with pytest.raises(ValueError, match="format='tflite': expected 'tf_saved_model' or 'onnx'"):
+        exported[0].export(tmp_path / "model", format="tflite")
+
+
+def test_missing_packages_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_file.importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else object())
+    with pytest.raises(ImportError, match=r'needs tf2onnx: pip install "mrcnn-keras\[onnx\]"'):
+        export_onnx(Unused(), tmp_path / "model.onnx")
+
+
+def test_what_was_not_converted_is_named():
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    body = helper.make_graph([helper.make_node("Mystery", ["x"], ["y"])], "body", [], [])
+    branch = helper.make_node("If", ["x"], ["z"], then_branch=body, else_branch=body)
+    with pytest.raises(RuntimeError, match="no operators for Mystery, which"):
+        onnx_file._check(helper.make_model(helper.make_graph([branch], "graph", [value], [])))
