@@ -10,7 +10,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # What each shows: pictures, and words that it prints.
 SHOWN = {
     "inspect_coco.ipynb": (5, ["training is safe", "anchors", "every target is a share"]),
-    "train_on_your_photos.ipynb": (5, ["photos to train on", "anchor_sizes", "AP75", "pixels"]),
+    "train_on_your_photos.ipynb": (5, ["photos to train on", "anchor_sizes", "AP75", "detection"]),
     "train_shapes.ipynb": (8, ["AP75", "saved_model.pb", "the same"]),
 }
 

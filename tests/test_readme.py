@@ -89,6 +89,18 @@ def test_training_on_own_data_runs_as_written(tmp_path, monkeypatch, capsys, shr
     assert (tmp_path / "found.png").exists() and (tmp_path / "cells.keras").exists()
     assert (tmp_path / "exported" / "1" / "saved_model.pb").exists()
     assert "masks" in capsys.readouterr().out
+    onnx_file_runs_as_written()
+
+
+def onnx_file_runs_as_written():
+    for package in ("onnxruntime", "tf2onnx"):
+        pytest.importorskip(package)
+    (code,) = (block for block in BLOCKS if "onnxruntime" in block)
+    names = {"__name__": "readme"}
+    exec(compile(code.replace("cells/new.jpg", "cells/new.jpeg"), "README.md", "exec"), names)
+    (expected,) = names["model"].detect("cells/new.jpeg")
+    assert len(names["found"]) == len(expected) and names["found"].masks.shape == expected.masks.shape
+    np.testing.assert_allclose(names["found"].boxes, expected.boxes, atol=1e-2)
 
 
 @pytest.mark.slow

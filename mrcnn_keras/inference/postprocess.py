@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn_keras.data import rle
 from mrcnn_keras.inference.detections import Detections
 from mrcnn_keras.inference.paste import paste_mask_rles, paste_masks
 from mrcnn_keras.inference.preprocess import square_offset
@@ -32,8 +33,8 @@ def to_detections(
 
     Args:
         outputs: arrays or tensors of a batch: `boxes` (B, D, 4) xyxy in the resized images, `scores` (B, D),
-            `class_ids` (B, D) with -1 in padding rows, and, where the model has them, `mask_probs` (B, D, M, M) and
-            `keypoints` (B, D, J, 3).
+            `class_ids` (B, D) with -1 in padding rows, and, where the model has them, `mask_probs` (B, D, M, M), or
+            `bitmaps` (B, D, H, W), masks in the original images already, and `keypoints` (B, D, J, 3).
         image_sizes: (B, 2) [height, width] of the resized images before padding.
         original_sizes: (B, 2) [height, width] of the images that the detections shall fit.
         class_names: name of each class.
@@ -69,7 +70,7 @@ def to_detections(
     return found
 
 
-_USED = ("boxes", "scores", "class_ids", "mask_probs", "keypoints")
+_USED = ("boxes", "scores", "class_ids", "mask_probs", "bitmaps", "keypoints")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +112,8 @@ def _in_image(one: dict[str, np.ndarray], frame: _Frame, threshold: float | None
 
 
 def _pasted(one: dict[str, np.ndarray], size: tuple[int, int], threshold: float, form: str | None, rule: str) -> dict:
+    if form is not None and "bitmaps" in one:
+        return {"rles": [rle.encode(mask) for mask in one["bitmaps"]]} if form == "rle" else {"masks": one["bitmaps"]}
     if form is None or "mask_probs" not in one:
         return {}
     if form == "rle":

@@ -1,6 +1,7 @@
 """The served signature's arrays -> `Detections`."""
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,25 +33,33 @@ def read_answer(
         images: the images, to be kept for plotting.
 
     Raises:
-        ValueError: the answer is not of that form, its masks cannot be pasted, or `masks` is none of the three.
+        ValueError: the answer is not of that form, its masks are of an unknown kind, or `masks` is none of the three.
     """
     _check(answer, len(sizes))
-    if masks is not None and "detection_masks" in answer and mask_values != PROBABILITIES:
-        remedy = f"export it with masks as {PROBABILITIES!r}, or ask with masks=None"
-        raise ValueError(f"the served model gives masks as {mask_values!r}, which cannot be pasted; {remedy}")
-    whole = np.ones((len(sizes), 2), np.float32)  # boxes and points are fractions of an image of size 1 x 1
-    return to_detections(
-        _in_network_form(answer, masks is not None),
-        whole,
-        np.asarray(sizes),
-        config.names,
-        masks=masks,
-        score_threshold=score_threshold,
-        images=images,
-        mask_paste=config.mask_paste,
-        keypoint_names=config.keypoint_names,
-        keypoint_skeleton=config.keypoint_skeleton,
-    )
+    values, bitmaps = _in_network_form(answer), None
+    if masks is not None and mask_values == PROBABILITIES and "detection_masks" in answer:
+        values["mask_probs"] = np.asarray(answer["detection_masks"], np.float32)
+    elif masks is not None and mask_values != PROBABILITIES:
+        bitmaps = _bitmaps_of(mask_values, answer)
+    found = []
+    for i, size in enumerate(sizes):
+        count = int(answer["num_detections"][i])
+        rows = {name: value[i : i + 1, :count] for name, value in values.items()}
+        if bitmaps is not None:
+            rows["bitmaps"] = bitmaps(i, count, size)[None]
+        found += to_detections(
+            rows,
+            np.ones((1, 2), np.float32),  # boxes and points are fractions of an image of size 1 x 1
+            np.asarray([size]),
+            config.names,
+            masks=masks,
+            score_threshold=score_threshold,
+            images=images and images[i : i + 1],
+            mask_paste=config.mask_paste,
+            keypoint_names=config.keypoint_names,
+            keypoint_skeleton=config.keypoint_skeleton,
+        )
+    return found
 
 
 def _check(answer: Mapping[str, np.ndarray], count: int) -> None:
@@ -62,19 +71,38 @@ def _check(answer: Mapping[str, np.ndarray], count: int) -> None:
         raise ValueError(f"{count} images were sent, but the server's answer is of another length: {lengths}")
 
 
-def _in_network_form(answer: Mapping[str, np.ndarray], with_masks: bool) -> dict[str, np.ndarray]:
-    """The arrays that `to_detections` takes, in a frame of size 1 x 1."""
-    values = {name: np.asarray(value, np.float32) for name, value in answer.items()}
-    classes = values["detection_classes"].astype(np.int32)
-    found = np.arange(classes.shape[1]) < values["num_detections"][:, None]
+def _in_network_form(answer: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays that `to_detections` takes, but for the masks, in a frame of size 1 x 1."""
     outputs = {
-        "boxes": values["detection_boxes"][..., [1, 0, 3, 2]],
-        "scores": values["detection_scores"],
-        "class_ids": np.where(found, classes - 1, -1),
+        "boxes": np.asarray(answer["detection_boxes"], np.float32)[..., [1, 0, 3, 2]],
+        "scores": np.asarray(answer["detection_scores"], np.float32),
+        "class_ids": np.asarray(answer["detection_classes"]).astype(np.int32) - 1,
     }
-    if with_masks and "detection_masks" in values:
-        outputs["mask_probs"] = values["detection_masks"]
-    if "detection_keypoints" in values:
-        points, scores = values["detection_keypoints"], values["detection_keypoint_scores"]
-        outputs["keypoints"] = np.concatenate([points[..., ::-1], scores[..., None]], axis=-1)
+    if "detection_keypoints" in answer:
+        points, scores = answer["detection_keypoints"], np.asarray(answer["detection_keypoint_scores"])
+        outputs["keypoints"] = np.concatenate([points[..., ::-1], scores[..., None]], axis=-1).astype(np.float32)
     return outputs
+
+
+def _bitmaps_of(mask_values: str, answer: Mapping[str, np.ndarray]) -> Callable[[int, int, tuple[int, int]], Any]:
+    """A function from an image's number, how many detections it has and its size to their masks (N, H, W) bool."""
+    if mask_values == "full" and "detection_masks" in answer:
+        masks = np.asarray(answer["detection_masks"])
+        return lambda i, count, size: masks[i, :count, : size[0], : size[1]] != 0
+    if mask_values == "png" and "detection_masks_bytes" in answer:
+        files = answer["detection_masks_bytes"]
+        return lambda i, count, size: _decoded(files[i][:count], size)
+    raise ValueError(
+        f"the served model says that its masks are {mask_values!r}, and its answer holds {', '.join(sorted(answer))}; "
+        "use the package's version that exported it, or ask with masks=None"
+    )
+
+
+def _decoded(files: Sequence[bytes], size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    masks = np.zeros((len(files), *size), bool)
+    for mask, content in zip(masks, files):
+        with Image.open(io.BytesIO(content)) as image:
+            mask[:] = np.asarray(image) != 0
+    return masks

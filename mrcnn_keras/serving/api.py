@@ -42,7 +42,8 @@ def answer(
     values = {name: _padded(value, found, length) for name, value in values.items()}
     values["num_detections"] = tf.reduce_sum(tf.cast(found, tf.float32), axis=1)
     if "mask_probs" in outputs and masks != "probabilities":
-        values["detection_masks"] = _full_masks(outputs["mask_probs"], boxes, found, originals, config, masks)
+        name = "detection_masks_bytes" if masks == "png" else "detection_masks"
+        values[name] = _full_masks(outputs["mask_probs"], boxes, found, originals, config, masks)
     return values
 
 

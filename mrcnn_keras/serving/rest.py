@@ -152,6 +152,10 @@ def _json(content: bytes) -> Any:
 
 def _array(value: Any) -> np.ndarray:
     array = np.asarray(value)
+    if array.dtype.kind == "O":  # {"b64": ...}, which the server writes where a name ends with "_bytes"
+        decoded = np.empty(array.shape, object)
+        decoded.flat = [base64.b64decode(one["b64"]) for one in array.flat]
+        return decoded
     return np.char.encode(array, "utf-8") if array.dtype.kind == "U" else array
 
 

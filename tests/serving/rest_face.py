@@ -137,10 +137,10 @@ def _decoded(value):
 
 
 def _to_json(name: str, array: np.ndarray):
-    if array.dtype == object:
-        return [_text(name, one) for one in array.tolist()]
-    return array.tolist()
+    return _texts(name, array.tolist()) if array.dtype == object else array.tolist()
 
 
-def _text(name: str, value: bytes):
+def _texts(name: str, value: bytes | list):
+    if isinstance(value, list):
+        return [_texts(name, one) for one in value]
     return {"b64": base64.b64encode(value).decode()} if name.endswith("_bytes") else value.decode()

@@ -27,6 +27,11 @@ class Running:
         """Protocol -> address for a client."""
         return {"rest": f"http://127.0.0.1:{self.rest_port}", "grpc": f"127.0.0.1:{self.port}"}
 
+    @property
+    def pid(self) -> int:
+        """Of the server's process."""
+        return self._process.pid
+
     def start(self) -> None:
         """Start the process, and wait until it is ready."""
         ports = ["--rest-port", str(self.rest_port), *(["--port", str(self.port)] if self.grpc else [])]

@@ -1,7 +1,10 @@
 """From the signature's arrays to `Detections`."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from mrcnn_keras.config import MaskRCNNConfig
 from mrcnn_keras.serving.answers import read_answer
@@ -59,8 +62,36 @@ def test_answers_of_another_form():
         read_answer(answer_of(1), [(40, 100)], CONFIG.replace(num_classes=1, class_names=("cat",)))
 
 
-def test_masks_of_another_kind_are_not_pasted():
-    with pytest.raises(ValueError, match="masks as 'logits'"):
+def png(mask):
+    buffer = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["full", "png"])
+@pytest.mark.parametrize("form", ["bitmap", "rle"])
+def test_masks_as_large_as_the_images(kind, form):
+    """Two images of different sizes; the larger one has no detection, and the other's second box is empty."""
+    answer = {name: np.repeat(value, 2, axis=0) for name, value in answer_of(2).items() if "masks" not in name}
+    answer["num_detections"][1] = 0
+    answer["detection_boxes"][0, 0] = (0.5, 0.5, 0.5, 0.75)
+    masks = np.random.default_rng(0).random((2, 2, 90, 100)) < 0.5
+    masks[0, :, 40:] = masks[0, :, :, 60:] = masks[1] = False
+    if kind == "full":
+        answer["detection_masks"] = masks.astype(np.uint8)
+    else:
+        files = [[png(mask) for mask in masks[0, :, :40, :60]], [b"", b""]]
+        answer["detection_masks_bytes"] = np.array(files, object)
+    found, none = read_answer(answer, [(40, 60), (90, 100)], CONFIG, kind, form)
+    assert found.names == ["cat"] and (found.masks is None) == (form == "rle")
+    np.testing.assert_array_equal(found.to_masks(), masks[0, 1:, :40, :60])
+    assert len(none) == 0 and none.to_masks().shape == (0, 90, 100)
+    (without, _) = read_answer(answer, [(40, 60), (90, 100)], CONFIG, kind, None)
+    assert len(without) == 1 and not without.has_masks
+
+
+def test_masks_of_an_unknown_kind():
+    with pytest.raises(ValueError, match="masks are 'logits'.*masks=None"):
         read_answer(answer_of(2), [(40, 100)], CONFIG, "logits")
     (found,) = read_answer(answer_of(2), [(40, 100)], CONFIG, "logits", masks=None)
     assert len(found) == 2 and not found.has_masks
