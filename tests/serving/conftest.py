@@ -9,7 +9,7 @@ import pytest
 from mrcnn_keras.serving import export_saved_model
 
 from .running import Running
-from .test_export import TINY, photo
+from .tiny import TINY, photo
 
 HAS_GRPC = importlib.util.find_spec("tensorflow_serving") is not None
 CONFIG = TINY.replace(

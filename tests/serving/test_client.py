@@ -14,7 +14,7 @@ from mrcnn_keras.serving import Client, ServerTimeoutError, ServerUnavailableErr
 
 from .conftest import CONFIG, HAS_GRPC, file_of
 from .running import free_ports
-from .test_export import photo
+from .tiny import photo
 
 PROTOCOLS = [
     "rest",

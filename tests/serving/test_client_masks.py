@@ -7,7 +7,7 @@ from mrcnn_keras.serving import Client, export_saved_model
 from .conftest import HAS_GRPC, file_of
 from .running import Running
 from .test_client import assert_same
-from .test_export import photo
+from .tiny import photo
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from mrcnn_keras.serving import ServerUnavailableError, retry
 
 from .conftest import CONFIG, HAS_GRPC, file_of
 from .running import free_ports
-from .test_export import photo
+from .tiny import photo
 
 CODE = """
 import sys

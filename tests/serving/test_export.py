@@ -8,27 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mrcnn_keras.config import MaskRCNNConfig
 from mrcnn_keras.serving import export, export_saved_model, model_info
 
-TINY = MaskRCNNConfig(
-    num_classes=3,
-    image_min_side=96,
-    image_max_side=160,
-    backbone_blocks=(1, 1, 1, 1),
-    backbone_norm="none",
-    stem_channels=8,
-    res2_channels=16,
-    width_per_group=8,
-    fpn_channels=16,
-    box_head_dim=16,
-    mask_head_dim=8,
-    anchor_sizes=(16, 32, 64, 96, 128),
-    rpn_pre_nms_topk_test=200,
-    rpn_post_nms_topk_test=50,
-    score_threshold=0.05,
-    max_detections=10,
-)
+from .tiny import TINY, photo
 
 # Runs where the package cannot be imported, as in TF Serving.
 CLIENT = """
@@ -43,12 +25,6 @@ both = tf.stack([image, image[:, ::-1]])
 answers |= {"tensor/" + k: v for k, v in served.signatures["serving_tensor"](image=both).items()}
 np.savez(sys.argv[2], **answers)
 """
-
-
-def photo(height, width, seed):
-    """Smooth random colours, for a JPEG that keeps its detail."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 @pytest.fixture(scope="module")

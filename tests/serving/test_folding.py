@@ -8,7 +8,7 @@ from mrcnn_keras.layers.norm import BatchNorm
 from mrcnn_keras.model import MaskRCNN
 from mrcnn_keras.serving.folding import fold_norms
 
-from .test_export import TINY
+from .tiny import TINY
 
 
 def random_model(**fields):

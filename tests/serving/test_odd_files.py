@@ -8,7 +8,7 @@ from mrcnn_keras.serving import Client
 
 from .conftest import file_of
 from .test_client import PROTOCOLS, assert_same
-from .test_export import photo
+from .tiny import photo
 
 HUGE = (12_000, 9_000)
 

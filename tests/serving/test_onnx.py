@@ -5,27 +5,19 @@ import json
 import numpy as np
 import pytest
 
-from mrcnn_keras.config import MaskRCNNConfig
 from mrcnn_keras.serving import export_onnx, model_info, onnx_file
+
+from . import tiny
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")
 runtime = pytest.importorskip("onnxruntime")
 
-TINY = MaskRCNNConfig(
-    num_classes=3,
+TINY = tiny.TINY.replace(
     class_names=("cat", "dog", "bird"),
     image_min_side=64,
     image_max_side=128,
-    backbone_blocks=(1, 1, 1, 1),
     backbone_norm="frozen",
-    stem_channels=8,
-    res2_channels=16,
-    width_per_group=8,
-    fpn_channels=16,
-    box_head_dim=16,
-    mask_head_dim=8,
-    anchor_sizes=(16, 32, 64, 96, 128),
     rpn_pre_nms_topk_test=100,
     rpn_post_nms_topk_test=30,
     score_threshold=0.1,

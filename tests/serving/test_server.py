@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from .conftest import HAS_GRPC, file_of
-from .test_export import photo
+from .tiny import photo
 
 MODEL = "/v1/models/mask_rcnn"
 

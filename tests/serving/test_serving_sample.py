@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import HAS_GRPC, file_of
 from .running import free_ports
-from .test_export import photo
+from .tiny import photo
 
 SAMPLE = pathlib.Path(__file__).resolve().parents[2] / "samples" / "serving"
 

@@ -1,0 +1,31 @@
+"""A network that is small, and photos for it."""
+
+import numpy as np
+from PIL import Image
+
+from mrcnn_keras.config import MaskRCNNConfig
+
+TINY = MaskRCNNConfig(
+    num_classes=3,
+    image_min_side=96,
+    image_max_side=160,
+    backbone_blocks=(1, 1, 1, 1),
+    backbone_norm="none",
+    stem_channels=8,
+    res2_channels=16,
+    width_per_group=8,
+    fpn_channels=16,
+    box_head_dim=16,
+    mask_head_dim=8,
+    anchor_sizes=(16, 32, 64, 96, 128),
+    rpn_pre_nms_topk_test=200,
+    rpn_post_nms_topk_test=50,
+    score_threshold=0.05,
+    max_detections=10,
+)
+
+
+def photo(height, width, seed):
+    """Smooth random colours, for a JPEG that keeps its detail."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
