@@ -91,7 +91,7 @@ def open_and_walk(kind: str, folder: pathlib.Path, steps: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     options = {"size_divisor": 32, "mask_size": 112, "num_keypoints": 0, "skip_broken": False, "flip": True}
     options |= {"shuffle": True, "repeat": True, "drop_remainder": True, "seed": 0}
-    options |= {"color_jitter": (0, 0, 0, 0), "scale_jitter": (), "crop_size": (1024, 1024)}
+    options |= {"color_jitter": (0, 0, 0, 0), "scale_jitter": (), "crop_size": (1024, 1024), "fixed_shapes": False}
     plan = BatchRecipe(16, [800], 1333, **options).maker(dataset).plan
     objects, held, started = 0, [], time.perf_counter()
     for step in range(steps):

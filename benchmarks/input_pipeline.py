@@ -107,7 +107,7 @@ def stages(args) -> dict[str, float]:
 
         setattr(owner, name, run)
 
-    jitter = {"color_jitter": (0, 0, 0, 0), "scale_jitter": (), "crop_size": (1, 1)}
+    jitter = {"color_jitter": (0, 0, 0, 0), "scale_jitter": (), "crop_size": (1, 1), "fixed_shapes": False}
     order = {"seed": 0, "shuffle": True, "repeat": True, "drop_remainder": True, "skip_broken": False}
     sizes = {"size_divisor": 32, "mask_size": 112, "num_keypoints": 0}
     recipe = BatchRecipe(args.batch_size, SIDES, MAX_SIDE, flip=True, **sizes, **order, **jitter)

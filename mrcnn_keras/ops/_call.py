@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from mrcnn_keras.ops import _choice, _library
+from mrcnn_keras.ops._cropped import can_crop, roi_align_cropped
 from mrcnn_keras.ops._fallback import roi_align_tensorflow
 from mrcnn_keras.ops._onnx import is_tracing_for_onnx, roi_align_onnx
 from mrcnn_keras.ops._spec import Spec
@@ -23,7 +24,10 @@ def call(feature_maps: Sequence, boxes, image_index, level, spec: Spec, implemen
     image_index, level = (tf.ensure_shape(t, boxes.shape[:1]) for t in (image_index, level))
     if is_tracing_for_onnx():
         return roi_align_onnx(maps, boxes, image_index, level, spec)
-    if _choice.resolve(implementation) == "tensorflow":
+    name = _choice.resolve(implementation)
+    if name == "cropped" and can_crop(spec):
+        return roi_align_cropped(maps, boxes, image_index, level, spec)
+    if name != "compiled":
         return roi_align_tensorflow(maps, boxes, image_index, level, spec)
     return _library.roi_align_compiled(maps, boxes, image_index, level, spec)
 

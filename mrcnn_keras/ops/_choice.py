@@ -9,7 +9,7 @@ from mrcnn_keras.ops import _library
 from mrcnn_keras.ops._tracing import compiling_with_xla, saving
 
 VARIABLE = "MRCNN_KERAS_ROI_ALIGN"
-_NAMES = ("auto", "compiled", "tensorflow")
+_NAMES = ("auto", "compiled", "tensorflow", "cropped")
 
 _lock = threading.Lock()
 _active: list[tuple[int, str]] = []  # (thread, name), the latest last
@@ -23,7 +23,7 @@ def use_implementation(name: str) -> Iterator[None]:
     starts inside the block follow it. A tf.function keeps what was chosen when it was traced.
 
     Args:
-        name: "compiled", "tensorflow" or "auto".
+        name: "compiled", "tensorflow", "cropped" or "auto".
 
     Raises:
         ValueError: another name.
@@ -40,7 +40,7 @@ def use_implementation(name: str) -> Iterator[None]:
 
 
 def resolve(implementation: str) -> str:
-    """ "compiled" or "tensorflow", for a call with this `implementation` argument.
+    """ "compiled", "tensorflow" or "cropped", for a call with this `implementation` argument.
 
     Raises:
         ValueError: an unknown name.
@@ -54,7 +54,7 @@ def resolve(implementation: str) -> str:
         return "tensorflow" if compiling_with_xla() or saving() or not _library.usable() else "compiled"
     if name == "compiled":
         _library.require()
-    return name
+    return "tensorflow" if name == "cropped" and compiling_with_xla() else name
 
 
 def requested() -> tuple[str, str]:

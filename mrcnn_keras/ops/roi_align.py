@@ -24,7 +24,8 @@ def multilevel_roi_align(
     """Features of fixed size under each box, sampled bilinearly (Mask R-CNN, section 3, "RoIAlign").
 
     Sample grid and edge rules are Detectron2's: a sample more than one cell outside its map is 0, others are clamped
-    into it. Gradients flow to the maps and not to the boxes. Both implementations give the same values and gradients.
+    into it. Gradients flow to the maps and not to the boxes. The compiled implementation and the one in stock
+    operations give the same values and gradients; "cropped" gives values that differ a little, and no gradient.
 
     Args:
         feature_maps: the pyramid, N >= 1 maps (B, Hl, Wl, C) of one float32, bfloat16 or float16 dtype.
@@ -37,8 +38,9 @@ def multilevel_roi_align(
         aligned: whether coordinates are moved by half a cell so that cell centres are at +0.5; without it (Detectron1,
             torchvision's default) they are not, and a box is at least one cell.
         reduce: "average" of the samples, or their "max".
-        implementation: "compiled" (the C++ operation), "tensorflow" (stock operations), or "auto": the compiled one
-            where it is built and can run; see `use_implementation` and `status`.
+        implementation: "compiled" (the C++ operation), "tensorflow" (stock operations), "cropped" (stock operations for
+            inference, quicker; unless they are averages the same as "tensorflow"), or "auto": the compiled one where it
+            is built and can run; see `use_implementation` and `status`.
 
     Returns: (R, rows, columns, C) in the dtype of the maps.
 

@@ -108,7 +108,7 @@ def _checked(
 def _save(model: Any, path: pathlib.Path, serving: Serving) -> None:
     server = tf.Module()  # tracks the variables only: a whole Keras model would add thousands of functions
     server.weights = [variable.value for variable in model.variables]
-    with ops.use_implementation("tensorflow"):
+    with ops.use_implementation("cropped"):
         signatures = make_signatures(model, serving)
     tf.saved_model.save(server, str(path), signatures=signatures)
 
