@@ -38,7 +38,7 @@ def call(implementation="tensorflow", *, maps=None, boxes=BOXES, image_index=(0,
         ({"output_size": (2, 3, 4)}, r"output_size must be .* got \(2, 3, 4\)"),
         ({"sampling_ratio": -1}, r"sampling_ratio must be 0 .adaptive. to 1024, got -1"),
         ({"reduce": "sum"}, r"reduce must be \"average\" or \"max\", got 'sum'"),
-        ({"implementation": "fast"}, r"implementation must be one of auto, compiled, tensorflow, got 'fast'"),
+        ({"implementation": "fast"}, r"implementation must be one of auto, compiled, tensorflow, cropped, got 'fast'"),
     ],
 )
 def test_wrong_arguments(arguments, message):
