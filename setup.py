@@ -1,4 +1,4 @@
-"""Adds one step to the build: the C++ operation is compiled where TensorFlow and a compiler are there."""
+"""Adds one step to the build: the C++ operations are compiled where TensorFlow and a compiler are there."""
 
 import importlib.util
 import shutil
@@ -34,16 +34,16 @@ class BuildWithOps(build_py):
             self.compile_into(ROOT / "mrcnn_keras" / "ops")
             return
         target = Path(self.build_lib) / "mrcnn_keras" / "ops"
-        shutil.copytree(ROOT / "custom_ops" / "roi_align", target / "_sources", dirs_exist_ok=True)
+        shutil.copytree(ROOT / "custom_ops", target / "_sources", dirs_exist_ok=True)
         self.compile_into(target)
 
     def compile_into(self, folder):
-        """Compile the operation; without it the package works all the same, only slower."""
+        """Compile the operations; without them the package works all the same, only slower."""
         build = load_build_module()
         try:
             build.build_ops(folder)
         except build.BuildError as error:
-            print(f"mrcnn-keras: installing without the compiled RoIAlign operation: {error}", file=sys.stderr)
+            print(f"mrcnn-keras: installing without the compiled operations: {error}", file=sys.stderr)
 
 
 class PlatformWheel(bdist_wheel):

@@ -1,4 +1,4 @@
-"""`mrcnn-keras doctor`: what is installed, which RoIAlign runs and why, and how much room there is."""
+"""`mrcnn-keras doctor`: what is installed, which operations run and why, and how much room there is."""
 
 import argparse
 import importlib.metadata
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from mrcnn_keras.commands.quiet import import_tensorflow
 from mrcnn_keras.weights.zoo.cache import CACHE_VARIABLE, cache_folder
 
-HELP = "report versions, devices, the RoIAlign in use and free room"
+HELP = "report versions, devices, the operations in use and free room"
 _PACKAGES = ("keras", "numpy", "pillow", "pycocotools", "matplotlib", "scikit-image")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command's options."""
-    parser.add_argument("--build-ops", action="store_true", help="compile the RoIAlign operation first")
+    parser.add_argument("--build-ops", action="store_true", help="compile the operations first")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,7 +101,7 @@ def _roi_align() -> Iterator[tuple[str, str]]:
     from mrcnn_keras import ops
 
     status = ops.status()
-    yield "RoIAlign", status.implementation
+    yield "operations", status.implementation
     yield "because", status.reason
     if status.remedy:
         yield "remedy", status.remedy

@@ -74,18 +74,23 @@ class ConvNorm(keras.layers.Layer):
             scale, shift = self.norm.scale_and_shift()
             if self.bias is not None:
                 shift += tf.cast(self.bias, shift.dtype) * scale
-            outputs = self._convolve(inputs, self.kernel * tf.cast(scale, self.kernel.dtype), training)
-            outputs = tf.nn.bias_add(outputs, tf.cast(shift, outputs.dtype))
-        else:
-            outputs = self._convolve(inputs, self.kernel, training)
-            if self.bias is not None:
-                outputs = tf.nn.bias_add(outputs, self.bias)
-            if self.norm is not None:
-                outputs = self.norm(outputs, training=training)
+            kernel = self.kernel * tf.cast(scale, self.kernel.dtype)
+            return self._convolve(inputs, kernel, shift, self.relu, training)
+        if self.norm is None:
+            return self._convolve(inputs, self.kernel, self.bias, self.relu, training)
+        outputs = self.norm(self._convolve(inputs, self.kernel, self.bias, False, training), training=training)
         return tf.nn.relu(outputs) if self.relu else outputs
 
-    def _convolve(self, inputs, kernel, training):
+    def _convolve(self, inputs, kernel, bias, relu, training):
         kernel = tf.convert_to_tensor(kernel, inputs.dtype)
+        bias = None if bias is None else tf.cast(bias, inputs.dtype)
+        if (self.kernel_size, self.strides, self.dilation, self.groups) == (3, 1, 1, 1):
+            return ops.conv3x3(inputs, kernel, bias, relu)
+        outputs = self._convolve_otherwise(inputs, kernel, training)
+        outputs = outputs if bias is None else tf.nn.bias_add(outputs, bias)
+        return tf.nn.relu(outputs) if relu else outputs
+
+    def _convolve_otherwise(self, inputs, kernel, training):
         pad = self.dilation * (self.kernel_size - 1) // 2
         padding = "SAME" if pad and self.strides == 1 else "VALID"
         paddings = [[0, 0], [pad, pad], [pad, pad], [0, 0]]

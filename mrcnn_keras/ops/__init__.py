@@ -1,4 +1,4 @@
-"""Python face of the operations RoIAlign, RoIWarp and RoIPool, compiled or in stock TensorFlow."""
+"""Python face of the operations RoIAlign, RoIWarp, RoIPool and 3x3 convolution, compiled or in stock TensorFlow."""
 
 from mrcnn_keras.ops._choice import use_implementation
 from mrcnn_keras.ops._onnx import (
@@ -11,6 +11,7 @@ from mrcnn_keras.ops._onnx import (
 )
 from mrcnn_keras.ops._status import Status, status
 from mrcnn_keras.ops._tracing import compiling_with_xla
+from mrcnn_keras.ops.conv3x3 import conv3x3
 from mrcnn_keras.ops.roi_align import multilevel_roi_align
 from mrcnn_keras.ops.roi_pool import multilevel_roi_pool, multilevel_roi_warp
 
@@ -19,6 +20,7 @@ __all__ = [
     "Status",
     "by_level",
     "compiling_with_xla",
+    "conv3x3",
     "is_tracing_for_onnx",
     "multilevel_roi_align",
     "multilevel_roi_pool",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mrcnn_keras.ops import _library
 from mrcnn_keras.ops._tracing import compiling_with_xla, saving
 
-VARIABLE = "MRCNN_KERAS_ROI_ALIGN"
+VARIABLE = "MRCNN_KERAS_OPS"
 _NAMES = ("auto", "compiled", "tensorflow", "cropped")
 
 _lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The compiled operation: loading the library, if it fits, calling it, and its gradient."""
+"""The compiled operations: loading the library, if it fits, calling them, and their gradients."""
 
 import functools
 import threading
@@ -37,7 +37,7 @@ def load() -> Library:
 def _load():
     path = build.library_path()
     if not path.is_file():
-        return Library(None, f"the compiled operation {path.name} was not built at installation")
+        return Library(None, f"the library {path.name} of compiled operations was not built at installation")
     stamp = build.read_stamp(path)
     if stamp is None:
         return Library(None, f"{path.name} does not say what it was built for")
@@ -68,8 +68,8 @@ def usable() -> bool:
     if reason is not None and reason not in _warned:
         _warned.add(reason)
         warnings.warn(
-            f"RoIAlign runs on TensorFlow's own operations, which is slower: {reason}; {REMEDY}, and "
-            "MRCNN_KERAS_ROI_ALIGN=tensorflow silences this warning",
+            f"RoIAlign and 3x3 convolutions run on TensorFlow's own operations, which is slower: {reason}; {REMEDY}, "
+            "and MRCNN_KERAS_OPS=tensorflow silences this warning",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -119,3 +119,22 @@ def _roi_align_gradient(op, upstream):
         **attributes,
     )
     return [*gradients, None, None, None]
+
+
+def conv3x3_compiled(inputs, kernel, bias, relu) -> tf.Tensor:
+    """Calls the compiled operation; see `conv3x3`."""
+    bias = tf.zeros(kernel.shape[3]) if bias is None else bias
+    return require().mrcnn_keras_conv3x3(inputs=inputs, filter=kernel, bias=bias, relu=relu)
+
+
+@tf.RegisterGradient("MrcnnKeras>Conv3x3")
+def _conv3x3_gradient(op, upstream):
+    inputs, kernel, _ = op.inputs
+    if op.get_attr("relu"):
+        upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=op.outputs[0])
+    none = tf.zeros(kernel.shape[2])
+    return [
+        require().mrcnn_keras_conv3x3(inputs=upstream, filter=kernel, bias=none, turned=True),
+        require().mrcnn_keras_conv3x3_filter_grad(inputs=inputs, gradient=upstream),
+        tf.reduce_sum(upstream, axis=[0, 1, 2]),
+    ]

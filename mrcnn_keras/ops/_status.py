@@ -1,4 +1,4 @@
-"""Which RoIAlign is in use here, for `mrcnn-keras doctor` and bug reports."""
+"""Which operations are in use here, for `mrcnn-keras doctor` and bug reports."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ class Status:
 
     implementation: str  # "compiled" or "tensorflow": what "auto" takes here and now
     reason: str
-    library: str  # path of the compiled operation, whether it is there or not
+    library: str  # path of the compiled operations, whether they are there or not
     built_for: str | None  # the TensorFlow it was built for
     cuda: bool  # whether it has a CUDA kernel
-    remedy: str | None  # what to do to get the compiled operation, None where it is in use
+    remedy: str | None  # what to do to get the compiled operations, None where they are in use
 
     def __str__(self) -> str:
         remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"RoIAlign: {self.implementation} ({self.reason}{remedy})"
+        return f"operations: {self.implementation} ({self.reason}{remedy})"
 
 
 def status() -> Status:

@@ -1,4 +1,4 @@
-"""Compiles the RoIAlign operation; used by setup.py, and by `mrcnn-keras doctor --build-ops`.
+"""Compiles the operations; used by setup.py, and by `mrcnn-keras doctor --build-ops`.
 
 Stands on its own: setup.py loads this file before the package is importable.
 """
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LIBRARY_NAME = "_roi_align.so"
+LIBRARY_NAME = "_custom_ops.so"
 _HERE = Path(__file__).resolve().parent
 _COMPILERS = ("g++", "c++", "clang++")
 _STAMP = re.compile(rb"MRCNN_KERAS_STAMP\[tensorflow=([^;\]]*);cuda=([01]);sources=([0-9a-f]*)\]")
@@ -26,12 +26,15 @@ _STAMP = re.compile(rb"MRCNN_KERAS_STAMP\[tensorflow=([^;\]]*);cuda=([01]);sourc
 _ISA_FLAGS = {
     "baseline": [],
     "avx2": ["-mavx2", "-mfma", "-mf16c"],
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mf16c"],
+    "avx512": [
+        *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma", "-mf16c"),
+        "-mprefer-vector-width=512",
+    ],
 }
 
 
 class BuildError(RuntimeError):
-    """The operation could not be compiled; the message says why and what to do."""
+    """The operations could not be compiled; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Stamp:
 
 
 def library_path() -> Path:
-    """Where the package looks for the compiled operation."""
+    """Where the package looks for the compiled operations."""
     return _HERE / LIBRARY_NAME
 
 
@@ -57,17 +60,18 @@ def source_dir() -> Path:
     Raises:
         BuildError: neither is there.
     """
-    for folder in (_HERE / "_sources", _HERE.parents[1] / "custom_ops" / "roi_align"):
-        if (folder / "roi_align_ops.cc").is_file():
+    for folder in (_HERE / "_sources", _HERE.parents[1] / "custom_ops"):
+        if (folder / "roi_align" / "roi_align_ops.cc").is_file():
             return folder
-    raise BuildError(f"the C++ sources of the operation are missing from {_HERE / '_sources'}: reinstall mrcnn-keras")
+    raise BuildError(f"the C++ sources of the operations are missing from {_HERE / '_sources'}: reinstall mrcnn-keras")
 
 
 def sources_hash() -> str:
     """Identifies the sources that a library was built from."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in source_dir().iterdir() if p.suffix in (".cc", ".h", ".cu")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    root = source_dir()
+    for path in sorted(p for p in root.glob("*/*") if p.suffix in (".cc", ".h", ".cu")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -80,7 +84,7 @@ def read_stamp(library: Path) -> Stamp | None:
 
 
 def build_ops(output_dir: str | Path | None = None, *, verbose: bool = True) -> Path:
-    """Compile the operation for the TensorFlow that is installed here.
+    """Compile the operations for the TensorFlow that is installed here.
 
     A CUDA kernel is added where nvcc is found and TensorFlow was built with CUDA (environment variable
     MRCNN_KERAS_CUDA=0: never; =1: whatever TensorFlow says); where nvcc fails, the CPU kernel is built without it.
@@ -100,7 +104,7 @@ def build_ops(output_dir: str | Path | None = None, *, verbose: bool = True) -> 
     tf = _import_tensorflow()
     nvcc = _find_nvcc(tf)
     with tempfile.TemporaryDirectory(prefix="mrcnn_keras_ops_") as work:
-        tell(f"mrcnn-keras: compiling the RoIAlign operation for TensorFlow {tf.__version__} with {compiler}")
+        tell(f"mrcnn-keras: compiling the operations for TensorFlow {tf.__version__} with {compiler}")
         objects = _compile_cuda(nvcc, compiler, tf, Path(work), tell) if nvcc else []
         stamp = Stamp(tf.__version__, bool(objects), sources_hash())
         objects += _compile_cpu(compiler, tf, Path(work), stamp)
@@ -118,7 +122,7 @@ def _find_compiler():
     tried = asked or ", ".join(_COMPILERS)
     raise BuildError(
         f"no C++ compiler found (tried {tried}): install one, for example `apt install g++`, or name it in CXX, and "
-        "run `mrcnn-keras doctor --build-ops`; until then RoIAlign runs on TensorFlow's own operations"
+        "run `mrcnn-keras doctor --build-ops`; until then everything runs on TensorFlow's own operations"
     )
 
 
@@ -147,18 +151,25 @@ def _compile_cpu(compiler, tf, work, stamp):
     flags = tf.sysconfig.get_compile_flags()
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     quoted = f'-DMRCNN_KERAS_STAMP="{stamp}"'
+    isas = tuple(_ISA_FLAGS) if x86 else ("baseline",)
+    dispatching = [*common, *(["-DMRCNN_KERAS_X86"] if x86 else [])]
     jobs = [
-        ("cpu_kernels", [*exact, *flags]),
-        ("roi_align_ops", [*exact, *flags, quoted]),
-        ("cpu_pool", exact),
-        ("channel_loops_dispatch", [*common, *(["-DMRCNN_KERAS_X86"] if x86 else [])]),
+        ("roi_align/cpu_kernels", [*exact, *flags]),
+        ("roi_align/roi_align_ops", [*exact, *flags, quoted]),
+        ("roi_align/cpu_pool", exact),
+        ("roi_align/channel_loops_dispatch", dispatching),
+        ("conv3x3/cpu_kernels", [*common, *flags]),
+        ("conv3x3/conv3x3_ops", [*common, *flags]),
+        ("conv3x3/workspace", common),
+        ("conv3x3/tile_loops_dispatch", dispatching),
+        ("common/isa", dispatching),
     ]
-    commands = [[*command, str(source_dir() / f"{name}.cc"), "-o", str(work / f"{name}.o")] for name, command in jobs]
-    for isa in _ISA_FLAGS if x86 else ("baseline",):
-        wide = ["-mprefer-vector-width=512"] if isa == "avx512" else []
-        source = str(source_dir() / "channel_loops.cc")
-        define = f"-DMRCNN_KERAS_ISA={isa}"
-        commands.append([*common, *_ISA_FLAGS[isa], *wide, define, source, "-o", str(work / f"loops_{isa}.o")])
+    for loops in ("roi_align/channel_loops", "conv3x3/tile_loops"):
+        jobs += [(loops, [*common, *_ISA_FLAGS[isa], f"-DMRCNN_KERAS_ISA={isa}"]) for isa in isas]
+    commands = [
+        [*command, str(source_dir() / f"{name}.cc"), "-o", str(work / f"{index}.o")]
+        for index, (name, command) in enumerate(jobs)
+    ]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(_run, commands))
     return [command[-1] for command in commands]
@@ -169,9 +180,10 @@ def _compile_cuda(nvcc, compiler, tf, work, tell):
     include = Path(nvcc).resolve().parents[1] / "include"
     kernel, wrapper = str(work / "roi_align_cuda.o"), str(work / "gpu_kernels.o")
     flags = ["-std=c++17", "-O3", "-fmad=false", "-Xcompiler", "-fPIC,-fvisibility=hidden,-w", "-c"]
-    source = [str(source_dir() / "roi_align.cu"), "-o", kernel]
+    folder = source_dir() / "roi_align"
+    source = [str(folder / "roi_align.cu"), "-o", kernel]
     wrap = [*compiler.split(), "-std=c++17", "-fPIC", "-O2", "-fvisibility=hidden", "-w", "-c", "-DGOOGLE_CUDA=1"]
-    wrap += [*tf.sysconfig.get_compile_flags(), f"-I{include}", str(source_dir() / "gpu_kernels.cc"), "-o", wrapper]
+    wrap += [*tf.sysconfig.get_compile_flags(), f"-I{include}", str(folder / "gpu_kernels.cc"), "-o", wrapper]
     try:
         _run([nvcc, "-ccbin", compiler.split()[0], "-arch=all-major", "--threads=0", *flags, *source])
         _run(wrap)

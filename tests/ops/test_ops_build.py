@@ -78,5 +78,5 @@ def test_library_here_says_what_it_was_built_for(compiled_file):
 
 def test_sources_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "_HERE", tmp_path / "package" / "ops")
-    with pytest.raises(build.BuildError, match="sources of the operation are missing .*reinstall"):
+    with pytest.raises(build.BuildError, match="sources of the operations are missing .*reinstall"):
         build.source_dir()

@@ -135,7 +135,7 @@ def test_wrong_names(library, monkeypatch):
         with ops.use_implementation("xla"):
             pass
     monkeypatch.setenv(_choice.VARIABLE, "quick")
-    with pytest.raises(ValueError, match="environment variable MRCNN_KERAS_ROI_ALIGN must be one of .*, got 'quick'"):
+    with pytest.raises(ValueError, match="environment variable MRCNN_KERAS_OPS must be one of .*, got 'quick'"):
         auto()
 
 
