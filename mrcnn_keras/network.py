@@ -79,8 +79,8 @@ class _GraphBuilder:
         stages = c.block_counts[: 3 if c.features == "c4" else 4]
         self.backbone = ResNet(
             stages, c.stem_channels, *c.backbone_widths, c.stride_in_1x1, c.freeze_at, 2 if c.features == "dc5" else 1,
-            c.stem_pool, c.basic_blocks, c.non_local_blocks[: len(stages)], norm=c.backbone_norm, name="backbone",
-            **self.norm,
+            c.stem_pool, c.basic_blocks, c.non_local_blocks[: len(stages)], c.gradient_checkpointing,
+            norm=c.backbone_norm, name="backbone", **self.norm,
         )  # fmt: skip
         self.fpn = FPN(c.fpn_channels, norm=c.fpn_norm, name="fpn", **self.norm) if c.features == "fpn" else None
         self.anchors = Anchors(c.anchor_sizes_by_level, c.anchor_ratios, c.strides, c.anchor_rounding, name="anchors")

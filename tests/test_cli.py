@@ -201,6 +201,8 @@ def test_doctor_reports(capsys, monkeypatch, tmp_path):
     for expected in (tf.__version__, np.__version__, "CPU:0", ops.status().implementation, str(tmp_path / "cache")):
         assert expected in printed
     assert "free memory" in printed and "free disk" in printed
+    (advice,) = [line for line in printed.splitlines() if "bfloat16" in line]
+    assert "advised" in advice and "times as long as in float32" in advice
 
 
 def test_doctor_builds_the_operation_on_demand(capsys, monkeypatch):

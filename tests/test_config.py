@@ -87,3 +87,8 @@ def test_every_preset_is_a_valid_config_with_overrides(name):
 def test_unknown_preset_lists_the_known():
     with pytest.raises(ValueError, match="mask_rcnn_resnet50_fpn"):
         preset_config("resnet50")
+
+
+def test_gradient_checkpointing_and_batch_statistics():
+    with pytest.raises(ValueError, match="count each batch twice in the statistics of backbone_norm='sync_batch'"):
+        MaskRCNNConfig(gradient_checkpointing=True, backbone_norm="sync_batch")

@@ -227,6 +227,16 @@ def test_config_fields_build_train_and_detect(fields):
     model.detect(shapes().load_image(0))
 
 
+def test_gradient_checkpointing_changes_no_weight():
+    runs = []
+    for checkpointing in (False, True):
+        model = tiny(backbone_norm="group", freeze_at=1, gradient_checkpointing=checkpointing)
+        model.compile()
+        fit(model, steps_per_epoch=3)
+        runs.append(weights(model))
+    assert_same(*runs)
+
+
 @pytest.mark.parametrize("optimizer", [keras.optimizers.AdamW(1e-3), "adam"])
 def test_any_keras_optimizer(optimizer):
     model = tiny()

@@ -48,9 +48,14 @@ class FPN(NormedLayer):
         return {**super().get_config(), "channels": self.channels}
 
 
+@tf.custom_gradient
 def add_upsampled(fine: tf.Tensor, coarse: tf.Tensor) -> tf.Tensor:
     """`fine` (B, 2H, 2W, C) plus `coarse` (B, H, W, C) repeated twice along both sides."""
     batch, height, width, channels = tf.unstack(tf.shape(coarse))
     blocks = tf.reshape(fine, [batch, height, 2, width, 2, channels])
     total = blocks + coarse[:, :, None, :, None, :]
-    return tf.ensure_shape(tf.reshape(total, tf.shape(fine)), fine.shape)
+
+    def gradient(upstream):  # TensorFlow's own sums over two axes of six, eight times slower
+        return upstream, 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
+
+    return tf.ensure_shape(tf.reshape(total, tf.shape(fine)), fine.shape), gradient

@@ -25,6 +25,9 @@ class ResNet(NormedLayer):
             an even side at its end only (matterport's networks).
         non_local: non-local blocks in each stage from res2 on: one stands right before the stage's last block (Wang et
             al., section 5), more before every second block from there.
+        gradient_checkpointing: keep no more than each trained block's input for the gradients, and compute the rest
+            again when they are (Chen et al., 2016): a third more work in the backbone for less memory. Not for norms
+            that keep statistics of the batches, which would count each batch twice.
         norm, norm_momentum, norm_epsilon, norm_groups, norm_bias: passed to every `ConvNorm`.
 
     Inputs: (B, H, W, 3). Returns: list [c2, c3, c4, c5] of (B, ceil(H / s), ceil(W / s), C), s = 4, 8, 16, 32, or 16
@@ -44,6 +47,7 @@ class ResNet(NormedLayer):
         stem_pool="symmetric",
         basic=False,
         non_local=(),
+        gradient_checkpointing=False,
         norm="frozen",
         **kwargs,
     ):
@@ -59,6 +63,7 @@ class ResNet(NormedLayer):
         self.stem_pool = stem_pool
         self.basic = basic
         self.non_local = tuple(non_local)
+        self.gradient_checkpointing = gradient_checkpointing
         self.stem = ConvNorm(stem_channels, 7, strides=2, relu=True, name="stem", **self.norm_arguments)
         self.stages = [self._make_stage(index, count) for index, count in enumerate(self.block_counts)]
         self._freeze()
@@ -100,9 +105,16 @@ class ResNet(NormedLayer):
         features = []
         for stage in self.stages:
             for block in stage:
-                outputs = block(outputs) if isinstance(block, NonLocal) else block(outputs, training=training)
+                outputs = self._run(block, outputs, training)
             features.append(outputs)
         return features
+
+    def _run(self, block, inputs, training):
+        if isinstance(block, NonLocal):
+            return block(inputs)
+        if training and self.gradient_checkpointing and block.trainable:
+            return tf.recompute_grad(lambda x: block(x, training=True))(inputs)
+        return block(inputs, training=training)
 
     def _pool(self, inputs):
         padding = [[0, 0], [1, 1], [1, 1], [0, 0]]
@@ -124,7 +136,7 @@ class ResNet(NormedLayer):
     def get_config(self):
         names = (
             "block_counts stem_channels res2_channels num_groups width_per_group stride_in_1x1 freeze_at "
-            "res5_dilation stem_pool basic non_local"
+            "res5_dilation stem_pool basic non_local gradient_checkpointing"
         ).split()
         own = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **own}

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 
+from mrcnn_keras.commands.precision_advice import precision_advice
 from mrcnn_keras.commands.quiet import import_tensorflow
 from mrcnn_keras.weights.zoo.cache import CACHE_VARIABLE, cache_folder
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     built = _build_ops() if args.build_ops else True
     table = Table("", "", show_header=False)
-    for name, value in (*_versions(), *_devices(), *_roi_align(), *_room()):
+    for name, value in (*_versions(), *_devices(), *_operations(), *_room()):
         table.add_row(name, Text(value))  # a reason may hold [brackets]
     console.print(table)
     return 0 if built else 1
@@ -97,7 +98,7 @@ def _devices() -> Iterator[tuple[str, str]]:
         yield "GPU", "none that TensorFlow can use" + (remedy if has_driver else "")
 
 
-def _roi_align() -> Iterator[tuple[str, str]]:
+def _operations() -> Iterator[tuple[str, str]]:
     from mrcnn_keras import ops
 
     status = ops.status()
@@ -110,6 +111,7 @@ def _roi_align() -> Iterator[tuple[str, str]]:
             "compiled for",
             f"tensorflow {status.built_for}, {'CPU and CUDA' if status.cuda else 'CPU'}: {status.library}",
         )
+    yield "bfloat16", precision_advice()
 
 
 def _room() -> Iterator[tuple[str, str]]:

@@ -129,6 +129,11 @@ def _check_network(config: Any) -> None:
         raise ValueError(f"backbone_blocks={config.backbone_blocks}: expected four counts, for res2..res5")
     if config.basic_blocks and config.backbone_widths[1] != 1:
         raise ValueError(f"num_groups={config.num_groups}: the blocks of {config.backbone} have no groups")
+    if config.gradient_checkpointing and config.backbone_norm in ("batch", "sync_batch"):
+        raise ValueError(
+            f"gradient_checkpointing=True would count each batch twice in the statistics of "
+            f"backbone_norm={config.backbone_norm!r}: take 'frozen', 'group' or 'none'"
+        )
     counts, most = config.non_local_blocks, _most_non_local(config)
     if len(counts) != 4 or not all(isinstance(n, int) and 0 <= n <= limit for n, limit in zip(counts, most)):
         raise ValueError(f"non_local_blocks={counts}: expected four numbers, for res2..res5, up to {most}")

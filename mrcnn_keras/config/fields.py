@@ -51,6 +51,7 @@ class MaskRCNNConfig:
         non_local_blocks: non-local blocks in each of res2..res5 (Wang et al., CVPR 2018); (0, 0, 1, 0) is table 8's.
         stride_in_1x1: the stride of a bottleneck sits in its first 1x1 convolution (MSRA) or in the 3x3.
         freeze_at: stages never trained: 0 none, 1 the stem, 2 the stem and res2, ... 5 all.
+        gradient_checkpointing: train with less memory, computing the backbone's activations twice.
         anchor_sizes: one side (or a tuple of them) for each of P2..P6; with one level: all its sides.
         anchor_ratios: height / width. anchor_rounding: torchvision's anchors, see `layers.anchors.Anchors`.
         rpn_channels: of the RPN's convolutions, 0 for those of its features; rpn_convs: how many there are.
@@ -122,6 +123,7 @@ class MaskRCNNConfig:
     non_local_blocks: tuple[int, int, int, int] = (0, 0, 0, 0)
     stride_in_1x1: bool = False
     freeze_at: int = 2
+    gradient_checkpointing: bool = False
     fpn_channels: int = 256
     fpn_norm: str = "none"
     # the region proposal network

@@ -58,7 +58,11 @@ class MaskHead(NormedLayer):
         for conv in self.convs:
             outputs = conv(outputs, training=training)
         outputs = self.deconv(outputs)
-        return tf.cast(self.predictor(outputs, mask_classes(class_ids, self.class_agnostic)), tf.float32)
+        rows, columns, channels = 2 * outputs.shape[1], 2 * outputs.shape[2], outputs.shape[4]
+        # The predictor looks at each cell alone, so the cells are put in order after it, when they are small.
+        outputs = tf.reshape(outputs, [-1, rows, columns, channels])
+        outputs = self.predictor(outputs, mask_classes(class_ids, self.class_agnostic))
+        return tf.cast(side_by_side(outputs), tf.float32)
 
     def compute_output_spec(self, inputs, class_ids, training=None):
         rows, height, width = inputs.shape[:3]
@@ -71,14 +75,14 @@ class MaskHead(NormedLayer):
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
 class Upsample2x(keras.layers.Layer):
-    """2x2 deconvolution with stride 2 and a ReLU.
+    """2x2 deconvolution with stride 2 and a ReLU, its outputs not yet laid side by side.
 
-    With a stride equal to its side a deconvolution is one matrix product whose outputs are laid side by side.
+    With a stride equal to its side a deconvolution is one matrix product.
 
     Args:
         channels: outputs.
 
-    Inputs and returns: (R, H, W, C) and (R, 2H, 2W, channels).
+    Inputs and returns: (R, H, W, C) and (R, H, W, 4, channels), the 2x2 outputs of each cell row after row.
     """
 
     def __init__(self, channels=256, **kwargs):
@@ -96,14 +100,20 @@ class Upsample2x(keras.layers.Layer):
         height, width, depth = inputs.shape[1:]
         kernel = tf.convert_to_tensor(self.kernel, inputs.dtype)
         kernel = tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), [depth, 4 * self.channels])
-        outputs = tf.matmul(tf.reshape(inputs, [-1, depth]), kernel)
-        outputs = tf.reshape(outputs, [-1, height, width, 2, 2, self.channels])
-        outputs = tf.transpose(outputs, [0, 1, 3, 2, 4, 5])
-        outputs = tf.reshape(outputs, [-1, 2 * height, 2 * width, self.channels])
-        return tf.nn.relu(tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias, outputs.dtype)))
+        bias = tf.tile(tf.convert_to_tensor(self.bias, inputs.dtype), [4])
+        outputs = tf.nn.relu(tf.nn.bias_add(tf.matmul(tf.reshape(inputs, [-1, depth]), kernel), bias))
+        return tf.reshape(outputs, [-1, height, width, 4, self.channels])
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], 2 * input_shape[1], 2 * input_shape[2], self.channels)
+        return (*input_shape[:3], 4, self.channels)
 
     def get_config(self):
         return {**super().get_config(), "channels": self.channels}
+
+
+def side_by_side(maps: tf.Tensor) -> tf.Tensor:
+    """(R, 2H, 2W) or (R, 2H, 2W, C) with the numbers in the order of `Upsample2x` -> the same in that of pixels."""
+    shape = maps.shape.as_list()
+    blocks = tf.reshape(maps, [-1, shape[1] // 2, shape[2] // 2, 2, 2, *shape[3:]])
+    blocks = tf.transpose(blocks, [0, 1, 3, 2, 4, *range(5, 2 + len(shape))])
+    return tf.reshape(blocks, [-1, *shape[1:]])

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -97,3 +98,27 @@ def test_non_local_block_is_attention():
     weights = tf.nn.softmax(tf.einsum("bqc,bkc->bqk", query, key) / np.sqrt(3.0))
     found = tf.reshape(tf.einsum("bqk,bkc->bqc", weights, value), (2, 3, 4, 3))
     np.testing.assert_allclose(block(x), x + block.output_conv(found), atol=1e-5)
+
+
+@pytest.mark.parametrize("freeze_at", [0, 2])
+def test_gradient_checkpointing_computes_trained_blocks_twice(freeze_at):
+    inputs = tf.random.stateless_normal((1, 32, 32, 3), [1, 2])
+    counts, gradients = [], []
+    for checkpointing in (False, True):
+        keras.utils.set_random_seed(0)
+        layer = ResNet((1, 2), 8, 16, 1, 4, freeze_at=freeze_at, gradient_checkpointing=checkpointing)
+        layer.build(inputs.shape)
+
+        @tf.function
+        def step(inputs, layer=layer):
+            with tf.GradientTape() as tape:
+                loss = tf.add_n([tf.reduce_sum(feature**2) for feature in layer(inputs, training=True)])
+            return tape.gradient(loss, layer.trainable_variables)
+
+        graph = step.get_concrete_function(inputs).graph
+        counts.append(sum(op.type in ("Conv2D", "MrcnnKeras>Conv3x3") for op in graph.get_operations()))
+        gradients.append(step(inputs))
+    recomputed = 4 + 4 + 3 if freeze_at == 0 else 4 + 3  # a block's convolutions, its shortcut's among them
+    assert counts[1] == counts[0] + recomputed
+    for ours, wanted in zip(gradients[1], gradients[0], strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from mrcnn_keras.heads.box import BoxHead
 from mrcnn_keras.heads.keypoint import KeypointHead
-from mrcnn_keras.heads.mask import MaskHead, Upsample2x
+from mrcnn_keras.heads.mask import MaskHead, Upsample2x, side_by_side
 from mrcnn_keras.heads.mask_mlp import MaskMLPHead
 from mrcnn_keras.heads.mask_predictor import MaskPredictor
 from mrcnn_keras.heads.res5 import Res5Head
@@ -36,7 +36,9 @@ def test_upsampling_is_the_transposed_convolution():
     layer.build(x.shape)
     kernel = tf.transpose(layer.kernel.value, [0, 1, 3, 2])
     expected = tf.nn.relu(tf.nn.conv2d_transpose(x, kernel, (2, 6, 8, 5), 2))
-    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+    np.testing.assert_allclose(side_by_side(tf.reshape(layer(x), (2, 6, 8, 5))), expected, atol=1e-5)
+    one_map = tf.reshape(layer(x)[..., 3], (2, 6, 8))
+    np.testing.assert_allclose(side_by_side(one_map), expected[..., 3], atol=1e-5)
 
 
 def test_predictor_is_the_1x1_convolution_of_the_class():
