@@ -3,11 +3,11 @@
 python benchmarks/evaluation_share.py [--images N] [--false N] [--rounds N] [--results]
 
 Drawn ground truth in images of 480 x 640 pixels, 7 objects with masks in each on average, of 80 classes; results are
-the objects moved a little and, for each, some false ones (1): 14 an image. "pycocotools" is the time in COCOeval's evaluate,
-accumulate and summarize, and what `loadRes` takes for the same results (this package does without); "ours" is all else
-of `evaluate_coco` once the detections are there: results, their areas, ground truth, indices; with `--results` also the
-files for COCO's server. "run lengths" is the pasting of the masks, which detection does. Medians of wall time in s. The
-goal is that ours is no more than pycocotools'.
+the objects moved a little and, for each, so many false ones (1), 14 an image. "pycocotools" is the time in COCOeval's
+evaluate, accumulate and summarize, and what `loadRes` takes for the same results (this package does without); "ours" is
+all else of `evaluate_coco` once the detections are there: results, their areas, ground truth, indices; with `--results`
+also the files for COCO's server. "run lengths" is the pasting of the masks, which detection does. Medians of wall time
+in s. The goal is that ours is no more than pycocotools'.
 """
 
 import argparse
