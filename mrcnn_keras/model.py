@@ -13,7 +13,7 @@ from .inference.detections import Detections
 from .inference.postprocess import check_masks, to_detections
 from .inference.preprocess import read_resized, stack_images
 from .inference.replicas import ReplicaFunction, local_replicas
-from .network import build_graphs
+from .network import build_graphs, undrawn
 from .presets import preset_config
 from .training.trainer import Trainer
 
@@ -64,6 +64,12 @@ class MaskRCNN(Trainer):
         from .weights.loading import from_preset
 
         return from_preset(cls, preset, config, weights, overrides)
+
+    @classmethod
+    def blank(cls, config: MaskRCNNConfig) -> "MaskRCNN":
+        """A model without random weights, its kernels zero, for a caller that sets all of them."""
+        with undrawn():
+            return cls(config)
 
     @classmethod
     def from_pretrained(
@@ -191,7 +197,8 @@ class MaskRCNN(Trainer):
         """
         if not os.path.isfile(path):
             raise ValueError(f"there is no file {os.fspath(path)!r}")
-        model = keras.saving.load_model(path)
+        with undrawn():
+            model = keras.saving.load_model(path)
         if not isinstance(model, cls):
             raise ValueError(f"{os.fspath(path)!r} holds a {type(model).__name__}, not a MaskRCNN")
         return model

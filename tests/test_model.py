@@ -248,6 +248,19 @@ def test_save_and_load_detect_the_same(trained, tmp_path):
     assert keras.saving.load_model(tmp_path / "model.keras").config == model.config
 
 
+def test_a_blank_model_is_the_same_but_for_its_kernels():
+    config = MaskRCNNConfig(**TINY)
+    drawn, blank, again = MaskRCNN(config), MaskRCNN.blank(config), MaskRCNN(config)
+    assert_same(weights(drawn), weights(again))
+    assert [(v.path, v.shape) for v in drawn.variables] == [(v.path, v.shape) for v in blank.variables]
+    differing = [path for path, value in weights(blank).items() if (value != weights(drawn)[path]).any()]
+    assert len(differing) > 20 and all(path.endswith("kernel") for path in differing)
+    assert not any(weights(blank)[path].any() for path in differing)
+    blank.set_weights(drawn.get_weights())
+    image = shapes().load_image(0)
+    np.testing.assert_array_equal(blank.detect(image)[0].boxes, drawn.detect(image)[0].boxes)
+
+
 def test_load_names_what_is_wrong(tmp_path):
     with pytest.raises(ValueError, match="absent.keras"):
         MaskRCNN.load(tmp_path / "absent.keras")
