@@ -1,5 +1,6 @@
 """MaskRCNN: a keras.Model that trains with `fit` and answers with `detect`."""
 
+import functools
 import os
 from typing import Any
 
@@ -7,11 +8,12 @@ import keras
 import tensorflow as tf
 
 from .config import MaskRCNNConfig, make_config
+from .inference.ahead import background, one_ahead
 from .inference.detections import Detections
-from .inference.postprocess import to_detections
-from .inference.preprocess import prepare_images
+from .inference.postprocess import check_masks, to_detections
+from .inference.preprocess import read_resized, stack_images
 from .inference.replicas import ReplicaFunction, local_replicas
-from .network import build_graphs
+from .network import build_graphs, undrawn
 from .presets import preset_config
 from .training.trainer import Trainer
 
@@ -64,6 +66,12 @@ class MaskRCNN(Trainer):
         return from_preset(cls, preset, config, weights, overrides)
 
     @classmethod
+    def blank(cls, config: MaskRCNNConfig) -> "MaskRCNN":
+        """A model without random weights, its kernels zero, for a caller that sets all of them."""
+        with undrawn():
+            return cls(config)
+
+    @classmethod
     def from_pretrained(
         cls,
         path_or_id: str | os.PathLike,
@@ -108,6 +116,8 @@ class MaskRCNN(Trainer):
     ) -> list[Detections]:
         """Find the objects in images.
 
+        While the network works on some, threads read and resize the next, and paste the masks of those before.
+
         Args:
             images: one image or a list of them: RGB uint8 array (H, W, 3), path or PIL image, of any sizes.
             batch_size: images that go through the network together, padded to a common size; on each replica where the
@@ -119,26 +129,41 @@ class MaskRCNN(Trainer):
             One `Detections` an image, boxes and masks in the frame of the image as given.
 
         Raises:
-            ValueError: an image that cannot be read, by name.
+            ValueError: an image that cannot be read, by name; or `masks` is none of the three.
         """
         images = list(images) if isinstance(images, (list, tuple)) else [images]
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected a whole number from 1 up")
+        check_masks(masks)
         if self._detect_function is None:
             self._detect_function = self._make_detect_function()
+        chunks = [_parts(chunk, batch_size) for chunk in _parts(images, batch_size * self.local_replicas)]
+        with background("detect") as begin:
+            network = functools.partial(self._begin_network, begin, score_threshold, masks)
+            found = one_ahead(network, one_ahead(functools.partial(self._begin_reading, begin), chunks))
+            return [one for chunk in found for one in chunk]
+
+    def _begin_reading(self, begin, parts):
+        """Threads read and resize the images of a chunk, one part for each replica; the result is what goes in."""
         c = self.config
-        shape = c.image_min_side, c.image_max_side, c.size_divisor, c.resize, c.square_padding
+        shape = c.image_min_side, c.image_max_side, c.resize
+        reading = [[begin(read_resized, image, *shape) for image in part] for part in parts]
+        frame = c.image_max_side, c.size_divisor, c.square_padding
+        return lambda: (parts, [stack_images([resized() for resized in part], *frame) for part in reading])
+
+    def _begin_network(self, begin, score_threshold, masks, prepared):
+        """Runs the network on a chunk; threads make `Detections` of the result, in the order of the images."""
+        parts, batches = prepared
+        c = self.config
         options = {"masks": masks, "score_threshold": score_threshold, "mask_paste": c.mask_paste}
         options |= {"square_side": c.image_max_side * c.square_padding, "inclusive": c.box_inclusive}
         options |= {"keypoint_names": c.keypoint_names, "keypoint_skeleton": c.keypoint_skeleton}
-        found = []
-        for chunk in _parts(images, batch_size * self.local_replicas):
-            parts = _parts(chunk, batch_size)
-            batches, sizes = zip(*[prepare_images(part, *shape) for part in parts])
-            outputs = self._detect_function([(batch["images"], batch["image_sizes"]) for batch in batches])
-            for part, batch, originals, output in zip(parts, batches, sizes, outputs, strict=True):
-                found += to_detections(output, batch["image_sizes"], originals, c.names, images=part, **options)
-        return found
+        outputs = self._detect_function([(batch["images"], batch["image_sizes"]) for batch, _ in batches])
+        finishing = [
+            begin(functools.partial(to_detections, images=part, **options), output, batch["image_sizes"], size, c.names)
+            for part, (batch, size), output in zip(parts, batches, outputs, strict=True)
+        ]
+        return lambda: [one for found in finishing for one in found()]
 
     @property
     def local_replicas(self) -> int:
@@ -172,7 +197,8 @@ class MaskRCNN(Trainer):
         """
         if not os.path.isfile(path):
             raise ValueError(f"there is no file {os.fspath(path)!r}")
-        model = keras.saving.load_model(path)
+        with undrawn():
+            model = keras.saving.load_model(path)
         if not isinstance(model, cls):
             raise ValueError(f"{os.fspath(path)!r} holds a {type(model).__name__}, not a MaskRCNN")
         return model

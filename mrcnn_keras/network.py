@@ -1,6 +1,7 @@
 """The two functional graphs of a Mask R-CNN, over the same layers: inference, and training down to the losses."""
 
 import contextlib
+import contextvars
 import dataclasses
 import random
 from collections.abc import Iterator
@@ -51,7 +52,23 @@ def build_graphs(config: MaskRCNNConfig) -> Graphs:
     Weights are drawn from `config.seed`; Python's own random state is left as it was.
     """
     with _seeded(config.seed):
-        return _GraphBuilder(config).build()
+        builder = _GraphBuilder(config)
+        if not _drawn.get():
+            builder.start_from_zeros()
+        return builder.build()
+
+
+_drawn = contextvars.ContextVar("drawn", default=True)
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """A context whose graphs have zeros for random weights, since those of a file follow: two thirds of the time."""
+    token = _drawn.set(False)
+    try:
+        yield
+    finally:
+        _drawn.reset(token)
 
 
 @contextlib.contextmanager
@@ -134,6 +151,13 @@ class _GraphBuilder:
         if c.mask_head == "mlp":
             return MaskMLPHead(c.num_classes, c.mask_head_fc_dim, c.mask_head_fcs, **common)
         return MaskHead(c.num_classes, c.mask_head_dim, c.mask_head_convs, **common, norm=c.head_norm, **self.norm)
+
+    def start_from_zeros(self) -> None:
+        """Have the kernels, before they are made, start as zeros."""
+        for part in vars(self).values():
+            for layer in part._flatten_layers() if isinstance(part, keras.layers.Layer) else ():
+                if hasattr(layer, "kernel_initializer"):
+                    layer.kernel_initializer = keras.initializers.Zeros()
 
     def build(self) -> Graphs:
         self.images = images = keras.Input((None, None, 3), name="images", dtype="float32")

@@ -1,9 +1,12 @@
 """MaskRCNN as a user meets it: training, detection, files, errors."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from mrcnn_keras import MaskRCNN, MaskRCNNConfig, NonFiniteLossError
 from mrcnn_keras.data import Dataset, ShapesDataset, make_annotations
@@ -156,6 +159,64 @@ def test_padding_of_a_batch_does_not_change_an_images_detections(trained):
         np.testing.assert_allclose(one.scores, many.scores, atol=1e-4)
 
 
+def test_detection_is_traced_once_for_all_sizes_and_batches(trained):
+    model, _ = trained
+    model.detect(shapes().load_image(0))
+    function = model._detect_function._alone
+    for sides, batch_size in (((40, 90), 1), ((90, 40), 2), ((64, 64), 3), ((300, 20), 1)):
+        model.detect([np.zeros((*sides, 3), np.uint8)] * 3, batch_size=batch_size)
+    assert function is model._detect_function._alone and function.experimental_get_tracing_count() == 1
+
+
+def test_many_files_are_detected_as_one_after_the_other(trained, tmp_path):
+    model, _ = trained
+    paths = [tmp_path / f"{number}.png" for number in range(7)]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.roll(shapes().load_image(number), 9, axis=1)[: 64 - 3 * number]).save(path)
+    with Image.open(paths[0]) as opened:  # Pillow has not read its pixels yet
+        images = [*paths, opened, opened]
+        singly = [model.detect(path)[0] for path in [*paths, paths[0], paths[0]]]
+        together = model.detect(images)
+    assert [found.image for found in together] == images
+    for one, other in zip(singly, together, strict=True):
+        for name in ("boxes", "scores", "class_ids", "masks"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def detecting_threads():
+    return [one for one in threading.enumerate() if one.name.startswith("detect")]
+
+
+def test_an_unreadable_image_among_others_is_named_and_leaves_no_thread(trained, tmp_path):
+    model, _ = trained
+    images = [shapes().load_image(0), tmp_path / "lost.jpg", shapes().load_image(1), tmp_path / "other.jpg"]
+    for batch_size in (1, 2, 4):
+        with pytest.raises(ValueError, match="lost.jpg"):
+            model.detect(images, batch_size=batch_size)
+        assert not detecting_threads()
+
+
+def test_an_interrupted_detection_leaves_no_thread(trained, monkeypatch):
+    model, _ = trained
+    ran, network = [], model._detect_function
+
+    def interrupted(batches):
+        ran.append(len(batches))
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return network(batches)
+
+    monkeypatch.setattr(model, "_detect_function", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.detect([shapes().load_image(0)] * 5)
+    assert len(ran) == 2 and not detecting_threads()
+
+
+def test_a_form_of_masks_that_there_is_not(trained):
+    with pytest.raises(ValueError, match="polygon.*bitmap"):
+        trained[0].detect([], masks="polygon")
+
+
 def test_masks_can_be_run_lengths_or_left_out(trained):
     from pycocotools import mask as coco_mask
 
@@ -185,6 +246,19 @@ def test_save_and_load_detect_the_same(trained, tmp_path):
     np.testing.assert_array_equal(a.boxes, b.boxes)
     np.testing.assert_array_equal(a.masks, b.masks)
     assert keras.saving.load_model(tmp_path / "model.keras").config == model.config
+
+
+def test_a_blank_model_is_the_same_but_for_its_kernels():
+    config = MaskRCNNConfig(**TINY)
+    drawn, blank, again = MaskRCNN(config), MaskRCNN.blank(config), MaskRCNN(config)
+    assert_same(weights(drawn), weights(again))
+    assert [(v.path, v.shape) for v in drawn.variables] == [(v.path, v.shape) for v in blank.variables]
+    differing = [path for path, value in weights(blank).items() if (value != weights(drawn)[path]).any()]
+    assert len(differing) > 20 and all(path.endswith("kernel") for path in differing)
+    assert not any(weights(blank)[path].any() for path in differing)
+    blank.set_weights(drawn.get_weights())
+    image = shapes().load_image(0)
+    np.testing.assert_array_equal(blank.detect(image)[0].boxes, drawn.detect(image)[0].boxes)
 
 
 def test_load_names_what_is_wrong(tmp_path):

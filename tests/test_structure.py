@@ -107,6 +107,13 @@ def test_light_modules_leave_tensorflow_alone():
     assert child.returncode == 0, child.stderr
 
 
+def test_the_model_waits_with_imports_that_detection_may_not_need():
+    late = ("skimage", "pycocotools", "faster_coco_eval", "mrcnn_keras.visualize", "mrcnn_keras.weights.loading")
+    code = f"import sys, mrcnn_keras.model\nassert not {{*{late!r}}} & {{*sys.modules}}, sys.modules.keys()"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert child.returncode == 0, child.stderr
+
+
 def test_public_names_exist():
     import mrcnn_keras
 

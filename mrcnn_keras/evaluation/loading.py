@@ -1,12 +1,10 @@
 """The images of a dataset, read by threads while those before them are worked on."""
 
-import collections
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from mrcnn_keras.data.cpus import usable_cpus
+from mrcnn_keras.inference.ahead import background, one_ahead
 
 
 @contextlib.contextmanager
@@ -22,22 +20,10 @@ def loading(dataset: Any, parts: Iterable[Sequence[int]]) -> Iterator[Iterator[d
     Returns: a context of an iterator over the parts: index -> image and annotations, or None for a broken one that is
         skipped. It raises the errors of the dataset where the part's turn is.
     """
-    pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="evaluation")
-    try:
-        yield _one_ahead(pool, dataset, parts)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with background("evaluation") as begin:
 
+        def load(part: Sequence[int]) -> Callable[[], dict[int, Any]]:
+            begun = {index: begin(dataset.load, index) for index in part}
+            return lambda: {index: result() for index, result in begun.items()}
 
-def _one_ahead(pool: ThreadPoolExecutor, dataset: Any, parts: Iterable[Sequence[int]]) -> Iterator[dict[int, Any]]:
-    ahead: collections.deque[dict[int, Future]] = collections.deque()
-    for part in parts:
-        ahead.append({index: pool.submit(dataset.load, index) for index in part})
-        if len(ahead) > 1:
-            yield _results(ahead.popleft())
-    while ahead:
-        yield _results(ahead.popleft())
-
-
-def _results(futures: dict[int, Future]) -> dict[int, Any]:
-    return {index: future.result() for index, future in futures.items()}
+        yield one_ahead(load, parts)

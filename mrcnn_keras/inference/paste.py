@@ -5,9 +5,14 @@ or torchvision's ("padded"), which grows mask and box by a border of zeros and r
 A bilinear resize is separable, so a mask inside its box is `rows @ mask @ columns`: two small matrix products.
 """
 
+import mmap
+import sys
+
 import numpy as np
 
 _SERIAL = 2**18  # multiplications that OpenBLAS does in one thread
+_BLOCK = 512  # pixels of a product side by side, so that several rows fit into one of that size
+_SPARSE = 2**22  # bytes from which on NumPy asks for huge pages
 
 
 def paste_masks(
@@ -31,10 +36,11 @@ def paste_masks(
         ValueError: the arrays do not belong together.
     """
     probs, boxes = _checked(probs, boxes)
-    masks = np.zeros((len(probs), *size), bool)
+    masks = _empty_masks(len(probs), int(size[0]), int(size[1]))
     for mask, prob, box in zip(masks, probs, boxes):
-        left, top, window = _window(prob, box, size, threshold, rule)
-        mask[top : top + window.shape[1], left : left + window.shape[0]] = window.T
+        (rows, top), (columns, left) = _weights(prob, box, size, rule)
+        window = mask[top : top + len(rows), left : left + len(columns)]
+        _threshold(rows, np.ascontiguousarray(_stretched(columns, prob).T), threshold, window)
     return masks
 
 
@@ -60,7 +66,7 @@ def paste_mask_rles(
 
     probs, boxes = _checked(probs, boxes)
     height, width = int(size[0]), int(size[1])
-    counts = [_run_lengths(*_window(prob, box, (height, width), threshold, rule), height, width)
+    counts = [_run_lengths(*_edged(prob, box, (height, width), threshold, rule), height, width)
               for prob, box in zip(probs, boxes)]  # fmt: skip
     rles = [{"size": [height, width], "counts": c} for c in counts]
     return mask_utils.frPyObjects(rles, height, width) if rles else []
@@ -73,33 +79,66 @@ def _checked(probs: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return probs, boxes
 
 
-def _window(prob: np.ndarray, box: np.ndarray, size: tuple[int, int], threshold: float, rule: str):
-    """The mask in the part of the image under its box: left, top, and (width, height) bool, column by column."""
+def _empty_masks(count: int, height: int, width: int) -> np.ndarray:
+    """(count, height, width) bool, nothing set, whose memory is used only where something is written.
+
+    NumPy has large arrays filled in pages of 2 MiB, so 100 masks of a photo would take 100 MB and 20 ms.
+    """
+    pixels = count * height * width
+    if sys.platform != "linux" or pixels < _SPARSE:
+        return np.zeros((count, height, width), bool)
+    return np.frombuffer(mmap.mmap(-1, pixels, access=mmap.ACCESS_COPY), bool).reshape(count, height, width)
+
+
+def _weights(prob: np.ndarray, box: np.ndarray, size: tuple[int, int], rule: str):
+    """For the rows and the columns of the image under the box: weights (pixels, cells), and the first pixel."""
     interpolation = _interpolation if rule == "exact" else _padded_interpolation
-    (rows, top), (columns, left) = (
-        interpolation(box[axis], box[axis + 2], prob.shape[1 - axis], size[1 - axis]) for axis in (1, 0)
-    )
-    # Column by column is the order of COCO's run lengths, and this order keeps the array contiguous for them.
-    return left, top, _product(_product(columns, prob.T), rows.T) >= np.float32(threshold)
+    return [interpolation(box[axis], box[axis + 2], prob.shape[1 - axis], size[1 - axis]) for axis in (1, 0)]
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """`left @ right` in pieces too small for the BLAS library to start threads, which wait long on a busy machine."""
-    product = np.empty((len(left), right.shape[1]), np.float32)
-    step = max(1, _SERIAL // max(1, right.size))
-    for start in range(0, len(left), step):
-        np.matmul(left[start : start + step], right, out=product[start : start + step])
-    return product
+def _stretched(columns: np.ndarray, prob: np.ndarray) -> np.ndarray:
+    """`columns @ prob.T`: the mask as wide as its box but with its own rows."""
+    cells = np.ascontiguousarray(prob.T)
+    step = max(1, _SERIAL // max(1, cells.size))
+    return np.concatenate([columns[i : i + step] @ cells for i in range(0, len(columns), step)] or [columns])
+
+
+def _threshold(left: np.ndarray, right: np.ndarray, threshold: float, out: np.ndarray) -> None:
+    """`out[:] = left @ right >= threshold`, in pieces that stay in the processor's cache.
+
+    They are too small for the BLAS library to start threads, too, which wait long on a busy machine.
+    """
+    threshold = np.float32(threshold)
+    for start in range(0, right.shape[1], _BLOCK):
+        block = right[:, start : start + _BLOCK]
+        step = max(1, _SERIAL // block.size)
+        values = np.empty((min(step, len(left)), block.shape[1]), np.float32)
+        for first in range(0, len(left), step):
+            part = np.matmul(left[first : first + step], block, out=values[: len(left) - first])
+            np.greater_equal(part, threshold, out=out[first : first + step, start : start + _BLOCK])
 
 
 def _interpolation(start: np.float32, end: np.float32, cells: int, length: int) -> tuple[np.ndarray, int]:
     """Bilinear weights (pixels, cells) of the pixels whose centre lies between start and end, and the first pixel."""
-    first = int(np.clip(np.floor(start), 0, length))
-    last = int(np.clip(np.ceil(end), first, length)) if end > start else first
-    centres = np.arange(first, last, dtype=np.float32) + np.float32(0.5)
-    source = (centres - start) / (end - start) * np.float32(cells) - np.float32(0.5) if last > first else centres
-    # A tent of width one around every cell; there is no cell outside the mask, so it fades to zero there.
-    return np.maximum(np.float32(1) - np.abs(source[:, None] - np.arange(cells, dtype=np.float32)), 0), first
+    first = int(min(max(np.floor(start), 0), length))
+    last = int(min(max(np.ceil(end), first), length)) if end > start else first
+    source = np.arange(first, last, dtype=np.float32)
+    if last > first:
+        source += np.float32(0.5)
+        source -= start
+        source /= end - start
+        source *= np.float32(cells)
+        source -= np.float32(0.5)
+    # There is no cell outside the mask, so it fades to zero there.
+    return _tents(source, np.arange(cells, dtype=np.float32)), first
+
+
+def _tents(source: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Weight (pixels, cells) of each cell at each place: a tent of width one around the cell."""
+    weights = source[:, None] - cells
+    np.abs(weights, out=weights)
+    np.subtract(np.float32(1), weights, out=weights)
+    return np.maximum(weights, 0, out=weights)
 
 
 def _padded_interpolation(start: np.float32, end: np.float32, cells: int, length: int) -> tuple[np.ndarray, int]:
@@ -115,20 +154,29 @@ def _padded_interpolation(start: np.float32, end: np.float32, cells: int, length
     first, last = min(max(low, 0), length), min(max(high + 1, 0), length)
     pixels = np.arange(first, max(last, first), dtype=np.float32) - np.float32(low)
     source = np.clip((pixels + np.float32(0.5)) * step - np.float32(0.5), 0, cells + 1)
-    inner = np.arange(1, cells + 1, dtype=np.float32)
-    return np.maximum(np.float32(1) - np.abs(source[:, None] - inner), 0), first
+    return _tents(source, np.arange(1, cells + 1, dtype=np.float32)), first
 
 
-def _run_lengths(left: int, top: int, window: np.ndarray, height: int, width: int) -> list[int]:
-    """COCO counts (column by column, zeros first) of an image that is empty but for the window."""
-    columns, rows = window.shape
-    edged = np.zeros(columns * (rows + 1) + 1, bool)  # an empty pixel first and after every column
-    edged[1:].reshape(columns, rows + 1)[:, :rows] = window
+def _edged(prob: np.ndarray, box: np.ndarray, size: tuple[int, int], threshold: float, rule: str):
+    """The mask in the part of the image under its box: left, top, and (columns, 1 + rows) bool in one row.
+
+    Column by column is the order of COCO's run lengths. There is an empty pixel before each column, and one at the end.
+    """
+    (rows, top), (columns, left) = _weights(prob, box, size, rule)
+    edged = np.zeros(len(columns) * (len(rows) + 1) + 1, bool)
+    window = edged[1:].reshape(len(columns), len(rows) + 1)[:, :-1]
+    _threshold(_stretched(columns, prob), np.ascontiguousarray(rows.T), threshold, window)
+    return left, top, len(rows), edged
+
+
+def _run_lengths(left: int, top: int, rows: int, edged: np.ndarray, height: int, width: int) -> list[int]:
+    """COCO counts (column by column, zeros first) of an image that is empty but for what `_edged` gives."""
     column, row = np.divmod(np.flatnonzero(edged[1:] != edged[:-1]), rows + 1)
     ends = (left + column) * height + top + row
     if rows == height:  # a run that reaches the bottom goes on at the top of the next column
         joint = np.flatnonzero(ends[1:-1:2] == ends[2::2]) * 2 + 1
         ends = np.delete(ends, np.concatenate([joint, joint + 1]))
-    if not len(ends) or ends[-1] != height * width:
-        ends = np.append(ends, height * width)
-    return np.diff(ends, prepend=0).tolist()
+    ends = np.concatenate([[0], ends, [height * width]])
+    if ends[-2] == ends[-1]:
+        ends = ends[:-1]
+    return (ends[1:] - ends[:-1]).tolist()

@@ -53,8 +53,7 @@ def to_detections(
     Raises:
         ValueError: `masks` is none of the three.
     """
-    if masks not in MASK_FORMS:
-        raise ValueError(f"masks={masks!r}: expected one of {', '.join(map(repr, MASK_FORMS))}")
+    check_masks(masks)
     arrays = {name: np.asarray(value) for name, value in outputs.items() if name in _USED}
     named, found = {"keypoint_names": keypoint_names, "keypoint_skeleton": keypoint_skeleton}, []
     for i, (resized, original) in enumerate(zip(np.asarray(image_sizes, np.float32), np.asarray(original_sizes))):
@@ -68,6 +67,12 @@ def to_detections(
         rows = (one["boxes"], one["scores"], one["class_ids"])
         found.append(Detections(*rows, tuple(class_names), size=size, image=image, **pasted))
     return found
+
+
+def check_masks(masks: str | None) -> None:
+    """ValueError if there is no such form of masks."""
+    if masks not in MASK_FORMS:
+        raise ValueError(f"masks={masks!r}: expected one of {', '.join(map(repr, MASK_FORMS))}")
 
 
 _USED = ("boxes", "scores", "class_ids", "mask_probs", "bitmaps", "keypoints")

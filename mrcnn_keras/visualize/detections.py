@@ -121,9 +121,10 @@ def _draw_mask(ax: Axes, mask: np.ndarray, color: str, alpha: float, line: float
     contours = find_contours(smooth if smooth.max() > 0.6 else crop, 0.5)
     outlines = [Path(c[:, ::-1] + (left - 2.5, top - 2.5), closed=True) for c in contours]
     outline = Path.make_compound_path(*outlines)
-    ax.add_patch(PathPatch(outline, facecolor=(*to_rgb(color), alpha), edgecolor="none"))
-    ax.add_patch(PathPatch(outline, facecolor="none", edgecolor=color, linewidth=line, joinstyle="round",
-                           path_effects=rim(line)))  # fmt: skip
+    # The image sets the limits; add_patch would look for each outline's own, which takes longer than all the rest.
+    ax.add_artist(PathPatch(outline, facecolor=(*to_rgb(color), alpha), edgecolor="none"))
+    ax.add_artist(PathPatch(outline, facecolor="none", edgecolor=color, linewidth=line, joinstyle="round",
+                            path_effects=rim(line)))  # fmt: skip
 
 
 def _draw_points(ax: Axes, one, threshold: float, color: str, side: float, font: float) -> None:

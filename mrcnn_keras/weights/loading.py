@@ -195,12 +195,12 @@ def from_pretrained(
     if len(names) not in (0, count):
         raise ValueError(f"{len(names)} source_class_names for a checkpoint of {count} classes")
     config = config_of(source, names, settings, overrides)
-    model = model_class(config)
     partial = (
         not source.whole
         or class_map is not None
         or not same_architecture(config, config_of(source, names, settings, {}))
     )
+    model = model_class(config) if partial else model_class.blank(config)
     return _loaded(model, source, names, class_map, partial, strict)
 
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
@@ -57,6 +59,36 @@ def test_run_lengths_are_those_of_the_bitmaps():
     assert bitmaps[-1].all() and not bitmaps[-2].any() and not bitmaps[-3].any()
     expected = [mask_utils.encode(np.asfortranarray(mask, np.uint8)) for mask in bitmaps]
     assert paste_mask_rles(probs, boxes, SIZE) == expected
+
+
+@pytest.mark.parametrize("rule", ["exact", "padded"])
+def test_masks_of_a_large_photo(rule):
+    """Large enough for masks whose memory is taken as it is written, and for products in several pieces."""
+    size, corner = (900, 1601), [[0, 0], [700, 300], [1500.5, 2.25], [250, 850]]
+    boxes = np.concatenate([corner, np.add(corner, [[1601, 900], [513, 77], [90, 897], [1, 49]])], axis=1)
+    probs = blobs(4, seed=2)
+    masks = paste_masks(probs, boxes, size, rule=rule)
+    assert masks.shape == (4, *size) and masks.dtype == bool
+    rles = paste_mask_rles(probs, boxes, size, rule=rule)
+    assert rles == [mask_utils.encode(np.asfortranarray(mask, np.uint8)) for mask in masks]
+    assert not masks[1, :290].any() and masks[1].any()
+    if rule == "exact":
+        corner = slow_paste(probs[1], boxes[1] - [700, 300, 700, 300], (78, 514), 0.5)
+        np.testing.assert_array_equal(masks[1, 300:378, 700:1214], corner)
+    masks[0] = True  # the user's to write, and no other mask's memory
+    assert masks[0].all() and not masks[1, :290].any()
+
+
+def test_run_lengths_need_no_array_of_the_images_size():
+    size, boxes = (4000, 6000), np.array([[100, 100, 900, 700]], "f")
+    paste_mask_rles(blobs(1), boxes, size)  # imports
+    tracemalloc.start()
+    try:
+        paste_mask_rles(blobs(1), boxes, size)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5 * 800 * 600  # bytes; the image has 24 million pixels
 
 
 def test_no_masks():
