@@ -10,6 +10,7 @@ _HOMES = {
     "export_onnx": "onnx_file",
     "export_saved_model": "export",
     "export_stablehlo": "stablehlo",
+    "load_stablehlo": "jax_runtime",
 }
 __all__ = list(_HOMES)
 

@@ -1,11 +1,13 @@
 """StableHLO in XLA's runtimes against the model that it was made of."""
 
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
 
-from mrcnn_keras.serving import export_stablehlo, model_info
+from mrcnn_keras.serving import export_stablehlo, load_stablehlo, model_info
 
 from . import tiny
 
@@ -91,17 +93,19 @@ def test_the_file_in_tensorflows_xla(exported, expected):
 
 
 def test_the_file_in_jax(exported, expected):
-    jax = pytest.importorskip("jax")
-    from jax.extend import backend
-    from jax.lib import xla_client
-
+    pytest.importorskip("jax")
     description, arguments = read(exported[1])
-    cpu = backend.get_backend("cpu")
-    devices = xla_client.DeviceList(tuple(cpu.local_devices()[:1]))
-    options = xla_client.CompileOptions()
-    program = cpu.compile_and_load((exported[1] / "model.stablehlo").read_bytes(), devices, options)
-    results = program.execute_sharded([jax.device_put(value, cpu.local_devices()[0]) for value in arguments])
-    assert_same(description, [parts[0] for parts in results.disassemble_into_single_device_arrays()], expected)
+    results = load_stablehlo(exported[1])(*arguments[:2])
+    assert_same(description, results.values(), expected)
+
+
+def test_what_jax_cannot_load(exported, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", types.ModuleType("jax"))
+    with pytest.raises(ValueError, match=f"{tmp_path} is no StableHLO export: there is no model.stablehlo in it"):
+        load_stablehlo(tmp_path)
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(ImportError, match="runs the network in JAX: pip install jax"):
+        load_stablehlo(exported[1])
 
 
 def test_the_folder_says_what_it_is(exported):
