@@ -209,7 +209,7 @@ class MaskRCNN(Trainer):
         Args:
             path: the folder or file to write.
             format: "tf_saved_model" for TensorFlow Serving, see `serving.export_saved_model` for its signatures and
-                options; or "onnx", see `serving.export_onnx`.
+                options; "onnx", see `serving.export_onnx`; or "stablehlo", see `serving.export_stablehlo`.
             **kwargs: options of that function.
 
         Raises:
@@ -217,7 +217,7 @@ class MaskRCNN(Trainer):
         """
         from . import serving
 
-        exports = {"tf_saved_model": "export_saved_model", "onnx": "export_onnx"}
+        exports = {"tf_saved_model": "export_saved_model", "onnx": "export_onnx", "stablehlo": "export_stablehlo"}
         if format not in exports:
             raise ValueError(f"format={format!r}: expected {' or '.join(map(repr, exports))}")
         getattr(serving, exports[format])(self, path, **kwargs)

@@ -1,4 +1,4 @@
-"""Models for stock TensorFlow and for ONNX, and asking what is served."""
+"""Models for stock TensorFlow, for ONNX and for XLA's runtimes, and asking what is served."""
 
 import importlib
 
@@ -9,6 +9,8 @@ _HOMES = {
     "ServerUnavailableError": "errors",
     "export_onnx": "onnx_file",
     "export_saved_model": "export",
+    "export_stablehlo": "stablehlo",
+    "load_stablehlo": "jax_runtime",
 }
 __all__ = list(_HOMES)
 

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,7 +9,9 @@ import tensorflow as tf
 
 from mrcnn_keras import ops
 from mrcnn_keras.serving.assets import write_assets
+from mrcnn_keras.serving.folders import check_folder, replacing
 from mrcnn_keras.serving.folding import fold_norms
+from mrcnn_keras.serving.network_function import fixed_input_size
 from mrcnn_keras.serving.signatures import MASKS, Serving, make_signatures
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -69,20 +70,11 @@ def export_saved_model(
     """
     path = pathlib.Path(path)
     serving = _checked(model.config, precision, masks, max_pixels, input_size, jit_compile)
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / "saved_model.pb").exists())):
-        raise ValueError(f"{path} exists and is no SavedModel; choose a new folder")
-    partial = path.with_name(f".{path.name}.partial")  # no number, so that TF Serving does not load it half-written
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    check_folder(path, "SavedModel")
+    with replacing(path) as partial:
         _save(fold_norms(model, PRECISIONS[precision]), partial, serving)
         _check_stock_ops(partial)
         write_assets(partial, model.config, masks, serving_name, warm_up)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return path
 
 
@@ -96,13 +88,9 @@ def _checked(
             raise ValueError(f"{name}={value!r}: expected one of {', '.join(choices)}")
     if max_pixels < 1:
         raise ValueError(f"max_pixels={max_pixels}: expected 1 or more")
-    divisor = config.size_divisor
-    if jit_compile and input_size is None:
-        side = -(-config.image_max_side // divisor) * divisor
-        input_size = (side, side)
-    if input_size is not None and (len(input_size) != 2 or any(side < 1 or side % divisor for side in input_size)):
-        raise ValueError(f"input_size={input_size}: expected (height, width), multiples of {divisor}")
-    return Serving(masks, max_pixels, input_size and tuple(input_size), jit_compile)
+    if jit_compile or input_size is not None:
+        input_size = fixed_input_size(config, input_size)
+    return Serving(masks, max_pixels, input_size, jit_compile)
 
 
 def _save(model: Any, path: pathlib.Path, serving: Serving) -> None:

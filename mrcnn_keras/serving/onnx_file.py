@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mrcnn_keras.serving import model_info
+from mrcnn_keras.serving.network_function import image_dtype_for, network_function
 
 OPSETS = range(16, 19)  # RoiAlign aligns from 16 on; tf2onnx goes up to 18
 _PACKAGES = ("onnx", "tf2onnx")
@@ -50,11 +51,9 @@ def export_onnx(
         raise ValueError(f"{path} is a folder; choose the name of a file, such as {path / 'model.onnx'}")
     if opset not in OPSETS:
         raise ValueError(f"opset={opset!r}: expected {OPSETS.start} to {OPSETS.stop - 1}")
-    image_dtype = image_dtype or ("float32" if model.config.resize == "torchvision" else "uint8")
-    if image_dtype not in ("uint8", "float32"):
-        raise ValueError(f"image_dtype={image_dtype!r}: expected 'uint8' or 'float32'")
+    image_dtype = image_dtype_for(model.config, image_dtype)
     _check_config(model.config)
-    proto = convert(*_network(_in_float32(model), image_dtype), opset)
+    proto = convert(*network_function(_in_float32(model), image_dtype), opset)
     _describe(proto, model)
     _check(proto)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,18 +121,6 @@ def convert(function: Any, specs: list, opset: int = 17) -> Any:
     with ops.tracing_for_onnx(), _silent("tf2onnx"):
         proto, _ = tf2onnx.convert.from_function(function, specs, opset=opset, custom_op_handlers=handlers)
     return proto
-
-
-def _network(model: Any, image_dtype: str) -> tuple[Any, list]:
-    """The inference graph as a function, and its arguments."""
-    import tensorflow as tf
-
-    @tf.function(autograph=False)
-    def network(images: tf.Tensor, image_sizes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return model({"images": tf.cast(images, tf.float32), "image_sizes": image_sizes}, training=False)
-
-    images = tf.TensorSpec([None, None, None, 3], image_dtype, "images")
-    return network, [images, tf.TensorSpec([None, 2], tf.float32, "image_sizes")]
 
 
 def _put_operator(context: Any, node: Any, name: str, _: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from mrcnn_keras.serving import export_onnx, model_info, onnx_file
 
 from . import tiny
+from .tiny import batch
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")
@@ -28,24 +29,8 @@ KEYPOINTS = {"num_keypoints": 3, "keypoint_head_dim": 8, "keypoint_head_convs": 
 
 
 def make_model(**fields):
-    """A model whose heads tell one place of an image from another; fresh ones hardly do."""
-    from mrcnn_keras.model import MaskRCNN
-
-    model = MaskRCNN(TINY.replace(**fields))
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        scale = {"gamma": 0.2, "moving_variance": 0.2, "beta": 0.1, "moving_mean": 0.1, "bias": 0.1}
-        if weight.name in scale:
-            weight.assign_add(rng.uniform(-1, 1, weight.shape) * scale[weight.name])
-        elif any(name in weight.path for name in ("objectness", "deltas", "predictor", "box_head/class")):
-            weight.assign(rng.normal(size=weight.shape) / np.sqrt(np.prod(weight.shape[:-1])))
-    return model
-
-
-def batch(sizes, height, width, seed=0):
-    """Photos of random colours, padded; the inputs of the network."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (len(sizes), height // 8, width // 8, 3), dtype=np.uint8)
-    return {"images": coarse.repeat(8, axis=1).repeat(8, axis=2), "image_sizes": np.array(sizes, np.float32)}
+    """A model of the configuration above with other fields."""
+    return tiny.decided_model(TINY.replace(**fields))
 
 
 def run_file(path, inputs):
