@@ -74,7 +74,8 @@ class ConvNorm(keras.layers.Layer):
             scale, shift = self.norm.scale_and_shift()
             if self.bias is not None:
                 shift += tf.cast(self.bias, shift.dtype) * scale
-            kernel = self.kernel * tf.cast(scale, self.kernel.dtype)
+            kernel = tf.convert_to_tensor(self.kernel)
+            kernel = kernel * tf.cast(scale, kernel.dtype)
             return self._convolve(inputs, kernel, shift, self.relu, training)
         if self.norm is None:
             return self._convolve(inputs, self.kernel, self.bias, self.relu, training)

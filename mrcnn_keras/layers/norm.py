@@ -43,8 +43,10 @@ class BatchNorm(keras.layers.Layer):
 
     def scale_and_shift(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The (C,) float32 pair with which stored statistics act: ``x * scale + shift``."""
-        scale = self.gamma * tf.math.rsqrt(self.moving_variance + self.epsilon)
-        return scale, self.beta - self.moving_mean * scale
+        stored = self.gamma, self.beta, self.moving_mean, self.moving_variance
+        gamma, beta, mean, variance = map(tf.convert_to_tensor, stored)
+        scale = gamma * tf.math.rsqrt(variance + self.epsilon)
+        return scale, beta - mean * scale
 
     def call(self, inputs, training=None):
         if not self.uses_batch(training):

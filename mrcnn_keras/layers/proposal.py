@@ -52,25 +52,28 @@ class ProposalLayer(Float32Layer):
     def call(self, logits, deltas, anchors, windows):
         if not self.by_level:
             logits, deltas, anchors = [tf.concat(logits, 1)], [tf.concat(deltas, 1)], [tf.concat(anchors, 0)]
-        levels = [
-            self._best_of_level(tf.stop_gradient(l), tf.stop_gradient(d), a, windows)
+        best = [
+            self._best_of_level(tf.stop_gradient(l), tf.stop_gradient(d), a)
             for l, d, a in zip(logits, deltas, anchors, strict=True)  # noqa: E741
         ]
-        most = tf.reduce_max([tf.shape(scores)[1] for _, scores in levels])
-        boxes = tf.stack([_pad_rows(boxes, most, 0.0) for boxes, _ in levels], axis=2)
-        scores = tf.stack([_pad_rows(scores, most, LOWEST) for _, scores in levels], axis=2)
+        most = tf.reduce_max([tf.shape(scores)[1] for scores, _, _ in best])
+        scores, deltas, anchors = (
+            tf.stack([_pad_rows(level, most, fill) for level in levels], axis=2)
+            for levels, fill in zip(zip(*best), (LOWEST, 0.0, 0.0))
+        )
+        boxes = box_ops.clip(box_ops.decode(deltas, anchors, self.delta_weights), windows)
+        usable = box_ops.has_sides(boxes, self.min_size) & tf.math.is_finite(scores)
+        scores = tf.where(usable, scores, LOWEST)
         proposals, scores, _, _ = suppress(boxes, scores, self.post_nms_topk, self.nms_threshold)
         return proposals, scores
 
-    def _best_of_level(self, logits, deltas, anchors, windows):
+    def _best_of_level(self, logits, deltas, anchors):
+        """Scores, deltas and anchors of the level's best."""
         logits = tf.cast(logits, tf.float32)
         count = tf.minimum(self.pre_nms_topk, tf.shape(logits)[1])
         scores, index = tf.math.top_k(logits, count)
         deltas = tf.gather(tf.cast(deltas, tf.float32), index, axis=1, batch_dims=1)
-        boxes = box_ops.decode(deltas, tf.gather(anchors, index), self.delta_weights)
-        boxes = box_ops.clip(boxes, windows)
-        usable = box_ops.has_sides(boxes, self.min_size) & tf.math.is_finite(scores)
-        return boxes, tf.where(usable, scores, LOWEST)
+        return scores, deltas, tf.gather(anchors, index)
 
     def compute_output_spec(self, logits, deltas, anchors, windows):
         batch = logits[0].shape[0]
