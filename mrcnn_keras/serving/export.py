@@ -77,7 +77,7 @@ def export_saved_model(
     try:
         _save(fold_norms(model, PRECISIONS[precision]), partial, serving)
         _check_stock_ops(partial)
-        write_assets(partial, model.config, masks, serving_name, warm_up)
+        write_assets(partial, model.config, masks, serving_name, warm_up, max_pixels)
         if path.exists():
             shutil.rmtree(path)
         partial.rename(path)

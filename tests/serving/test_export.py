@@ -197,14 +197,31 @@ def test_what_travels_with_the_graph(tmp_path):
     served = tf.saved_model.load(str(tmp_path / "1"))
     told = served.signatures["model_info"](keys=tf.constant(["model_info", "anything"]))["values"].numpy()
     assert model_info.from_json(told[0].decode()) == (config, masks) and told[1] == b""
-    predict = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    requests = []
-    for record in tf.data.TFRecordDataset(str(tmp_path / "1" / "assets.extra" / "tf_serving_warmup_requests")):
-        requests.append(predict.PredictionLog.FromString(record.numpy()).predict_log.request)
+    requests = warm_up_requests(tmp_path / "1")
     assert {(one.model_spec.name, one.model_spec.signature_name) for one in requests} == {("shapes", "serving_default")}
     for one in requests:
         answer = served.signatures["serving_default"](image_bytes=tf.make_ndarray(one.inputs["image_bytes"]))
         assert answer["num_detections"].shape == (1,)
+
+
+def warm_up_requests(folder):
+    """What TensorFlow Serving asks a model before it says that it is ready."""
+    predict = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    records = tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests")).as_numpy_iterator()
+    return [predict.PredictionLog.FromString(record).predict_log.request for record in records]
+
+
+@pytest.mark.parametrize("limit", [5000, 1])
+def test_a_model_takes_the_photos_that_it_is_warmed_up_with(tmp_path, limit):
+    """TensorFlow Serving does not load a model that refuses one of them."""
+    export_saved_model(Corner(), tmp_path / "1", max_pixels=limit)
+    signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    sizes = []
+    for request in warm_up_requests(tmp_path / "1"):
+        (photo,) = tf.make_ndarray(request.inputs["image_bytes"])
+        assert signature(image_bytes=tf.constant([photo]))["num_detections"].shape == (1,)
+        sizes.append(Image.open(io.BytesIO(photo)).size)
+    assert sizes == {5000: [(81, 61), (61, 81)], 1: [(1, 1)] * 2}[limit]
 
 
 @pytest.fixture(scope="module")
