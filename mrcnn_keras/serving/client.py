@@ -94,7 +94,8 @@ class Client:
     ) -> list[Detections]:
         """Find the objects in images, as `MaskRCNN.detect` does.
 
-        JPEG and PNG files are sent as they are, everything else as PNG.
+        JPEG and PNG files are sent as they are, everything else as PNG; so are photos whose orientation is not in EXIF
+        but in XMP, for instance.
 
         Args:
             images: one image or a list of them: RGB uint8 array (H, W, 3), path, bytes of a file or PIL image, of any

@@ -37,8 +37,10 @@ def export_saved_model(
     `detection_classes` (B, D), 1-based; `detection_scores` (B, D); from a model with masks `detection_masks`
     (B, D, M, M), probabilities over the box; from one with keypoints `detection_keypoints` (B, D, J, 2) [y, x] as
     fractions of the image, and `detection_keypoint_scores` (B, D, J). All are float32, best first, padded with zeros.
-    The image is the photo as it should be seen: EXIF orientation is applied. A file that is damaged or too large fails
-    its request. `model_info` answers with the class names and the config, see `serving.model_info`.
+    The image is the photo as it should be seen: the orientation in the first EXIF segment of a JPEG or the chunk eXIf
+    of a PNG is applied. One that only XMP or a text chunk tells is not: `serving.Client` sends such photos upright, and
+    other clients must turn them themselves. A file that is damaged or too large fails its request. `model_info`
+    answers with the class names and the config, see `serving.model_info`.
 
     Norms are folded into the convolutions. `assets.extra` holds the class names and the config as `model.json`, and the
     requests with which TensorFlow Serving warms up.

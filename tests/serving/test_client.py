@@ -14,6 +14,7 @@ from mrcnn_keras.serving import Client, ServerTimeoutError, ServerUnavailableErr
 
 from .conftest import CONFIG, HAS_GRPC, file_of
 from .running import free_ports
+from .test_wire import with_xmp
 from .tiny import photo
 
 PROTOCOLS = [
@@ -99,11 +100,14 @@ def test_files_of_all_modes_are_read_as_by_the_model(server, model, mode, form):
         assert_same(client.detect(file), model.detect(file))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "XMP"])
 def test_a_file_with_an_orientation_is_turned(server, model, kind):
     exif = Image.Exif()
     exif[0x0112] = 6
-    file = file_of(photo(64, 96, 7), kind, exif=exif)
+    if kind == "XMP":
+        file = with_xmp(file_of(photo(64, 96, 7), "JPEG"), 6)
+    else:
+        file = file_of(photo(64, 96, 7), kind, exif=exif)
     with Client(server.addresses["rest"]) as client:
         (found,) = client.detect(file)
         assert found.size == (96, 64)

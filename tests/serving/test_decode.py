@@ -11,6 +11,9 @@ from PIL import Image
 
 from mrcnn_keras.data.images import read_image
 from mrcnn_keras.serving.decode import decode_image
+from mrcnn_keras.serving.exif import jpeg_orientation, png_orientation
+from mrcnn_keras.serving.orientation import served_orientation
+from mrcnn_keras.serving.wire import encode
 
 LIMIT = 5000
 ORIENTATION = 0x0112
@@ -115,15 +118,46 @@ def test_files_that_cannot_be(decode, data, message):
     np.testing.assert_array_equal(decode(JPEG), read_image(JPEG))
 
 
-def test_damaged_tags_never_harm(decode):
-    """Whatever is in the tags, the pixels come, as Pillow turns them or as the undamaged tags would."""
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_damaged_tags_never_harm(decode, kind):
+    """Whatever is in the tags, the server sees what the client sends as Pillow sees the file."""
     rng = np.random.default_rng(2)
-    agree = 0
+    untouched = 0
     for _ in range(60):
-        whole = turned(int(rng.integers(1, 9)))
-        data = bytearray(whole)
-        data[data.index(b"Exif") + 6 + int(rng.integers(0, 60))] = int(rng.integers(0, 256))
-        found = decode(bytes(data)).numpy()
-        agree += np.array_equal(found, read_image(bytes(data)))
-        assert any(np.array_equal(found, read_image(one)) for one in (bytes(data), whole))
-    assert agree > 50  # Pillow stops at a damaged tag before the orientation's
+        data = damaged(turned(int(rng.integers(1, 9)), kind), kind, 4 + int(rng.integers(0, 60)), rng.integers(0, 256))
+        expected = read_image(data)
+        sent, size = encode(data)
+        untouched += sent == data
+        np.testing.assert_array_equal(decode(sent), expected)
+        assert size == expected.shape[:2]
+    assert 40 < untouched < 60  # Pillow stops at a damaged tag before the orientation's
+
+
+def damaged(data, kind, place, value):
+    """Another byte in the EXIF data, with the checksum that a PNG has for them."""
+    data, start = bytearray(data), data.index(b"Exif" if kind == "JPEG" else b"eXIf")
+    data[start + place] = value
+    if kind == "PNG":
+        end = start + 4 + int.from_bytes(data[start - 4 : start], "big")
+        data[end : end + 4] = struct.pack(">I", zlib.crc32(data[start:end]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("orientation_of", "kind", "mark"), [(jpeg_orientation, "JPEG", b"Exif"), (png_orientation, "PNG", b"eXIf")]
+)
+def test_the_client_knows_how_the_graph_turns(orientation_of, kind, mark):
+    """The rule is written twice, once in TensorFlow."""
+    signature = [tf.TensorSpec([None], tf.uint8)]
+    graph = tf.function(orientation_of, input_signature=signature, autograph=False)
+    rng = np.random.default_rng(3)
+    seen = set()
+    for number in range(300):
+        data = bytearray(turned(int(rng.integers(1, 9)), kind))
+        place = data.index(mark)
+        for _ in range(number % 4):
+            data[place + int(rng.integers(-8, 60))] = int(rng.choice([0, 1, 2, 3, 4, 12, 255, rng.integers(0, 256)]))
+        data = bytes(data[: place + int(rng.integers(0, 100))]) if number % 5 == 0 else bytes(data)
+        seen.add(served_orientation(data))
+        assert int(graph(np.frombuffer(data, np.uint8))) == served_orientation(data)
+    assert seen == set(range(1, 9))
