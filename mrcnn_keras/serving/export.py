@@ -96,6 +96,8 @@ def _checked(
     for name, value, choices in (("precision", precision, PRECISIONS), ("masks", masks, MASKS)):
         if value not in choices:
             raise ValueError(f"{name}={value!r}: expected one of {', '.join(choices)}")
+    if masks != "probabilities" and config.mask_head == "none":
+        raise ValueError(f"masks={masks!r}: the model has none (mask_head='none'); leave masks out")
     if max_pixels < 1:
         raise ValueError(f"max_pixels={max_pixels}: expected 1 or more")
     divisor = config.size_divisor

@@ -292,3 +292,11 @@ def test_options_that_cannot_be(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         export_saved_model(Corner(), tmp_path / "1", **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("masks", ["full", "png"])
+def test_masks_of_a_model_without_them(tmp_path, masks):
+    """A client would look for them in every answer."""
+    with pytest.raises(ValueError, match=f"masks='{masks}': the model has none.*leave masks out"):
+        export_saved_model(types.SimpleNamespace(config=TINY.replace(mask_head="none")), tmp_path / "1", masks=masks)
+    assert not list(tmp_path.iterdir())
