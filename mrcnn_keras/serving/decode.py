@@ -51,5 +51,11 @@ def _png_size(encoded: tf.Tensor) -> tf.Tensor:
     """(2,) int32 height and width that the header declares."""
     whole = tf.debugging.Assert(tf.strings.length(encoded) >= 24, ["image_bytes: a PNG file that ends in its header"])
     with tf.control_dependencies([whole]):
+        kind = tf.strings.substr(encoded, 12, 4)
+    # The decoder passes over chunks before the header, and what they hold is no size.
+    first = tf.debugging.Assert(
+        kind == b"IHDR", ["image_bytes: a PNG file that begins with", kind, "and not with IHDR"]
+    )
+    with tf.control_dependencies([first]):
         sides = tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, little_endian=False)
     return tf.reverse(sides, [0])

@@ -94,6 +94,12 @@ def _declaring(kind, height, width):
     return bytes(data)
 
 
+def disguised():
+    """A PNG file with a chunk before its header, which reads as a size of 1 x 1; the image is larger than the limit."""
+    data, chunk = encoded(photo(size=(100, 100)), "PNG"), b"prVt" + struct.pack(">II", 1, 1)
+    return data[:8] + struct.pack(">I", 8) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[8:]
+
+
 JPEG, PNG = encoded(photo(), "JPEG"), encoded(photo(), "PNG")
 
 
@@ -110,6 +116,7 @@ JPEG, PNG = encoded(photo(), "JPEG"), encoded(photo(), "PNG")
         (_declaring("JPEG", 60000, 50000), r"declares an image of height and width\] \[60000 50000\].*at most 5000"),
         (_declaring("PNG", 60000, 50000), r"declares an image of height and width\] \[60000 50000\].*at most 5000"),
         (encoded(photo(size=(100, 51)), "PNG"), r"\[51 100\]"),
+        (disguised(), "begins with.*prVt.*not with IHDR"),
     ],
 )
 def test_files_that_cannot_be(decode, data, message):
