@@ -6,13 +6,15 @@ PNG = b"\x89PNG\r\n\x1a\n"
 # Of JPEG: application data, where EXIF is; the pixels and the end of the file.
 APP1, SCAN, END = 0xE1, 0xDA, 0xD9
 TIFF, TAG, SHORT, LONG = 42, 0x0112, 3, 4
-MOST_ENTRIES = 1024
+# Where the search ends, so that no file keeps the server busy: fill bytes passed over at once, and things looked at.
+FILL, MOST_SEGMENTS, MOST_CHUNKS, MOST_ENTRIES = 65536, 1024, 4096, 1024
 
 
 def served_orientation(content: bytes) -> int:
     """EXIF orientation 1..8 that the served graph applies to a JPEG or PNG file.
 
-    It is in the first EXIF segment of a JPEG or the first chunk "eXIf" of a PNG; Pillow looks at XMP and texts too.
+    It is in the first EXIF segment of a JPEG or the first chunk "eXIf" of a PNG, if that is one of the first 1024
+    segments or 4096 chunks. Pillow looks at XMP and texts too.
 
     Args:
         content: the file's bytes, the beginning of which says that it is one of the two.
@@ -24,16 +26,22 @@ def served_orientation(content: bytes) -> int:
 def _in_jpeg(content: bytes) -> int | None:
     """Where the EXIF data begin."""
     at = 2
-    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] not in (SCAN, END):
+    for _ in range(MOST_SEGMENTS):
+        if at + 4 > len(content) or content[at] != 0xFF or content[at + 1] in (SCAN, END):
+            break
         if content[at + 1] == APP1 and content.startswith(b"Exif\0\0", at + 4):
             return at + 10
-        at += 1 if content[at + 1] == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        fill = content[at + 1 : at + 1 + FILL]
+        skipped = len(fill) - len(fill.lstrip(b"\xff"))
+        at += skipped or 2 + int.from_bytes(content[at + 2 : at + 4], "big")
     return None
 
 
 def _in_png(content: bytes) -> int | None:
     at = 8
-    while at + 12 <= len(content):
+    for _ in range(MOST_CHUNKS):
+        if at + 12 > len(content):
+            break
         if content.startswith(b"eXIf", at + 4):
             return at + 8
         at += 12 + int.from_bytes(content[at : at + 4], "big")

@@ -168,3 +168,26 @@ def test_the_client_knows_how_the_graph_turns(orientation_of, kind, mark):
         seen.add(served_orientation(data))
         assert int(graph(np.frombuffer(data, np.uint8))) == served_orientation(data)
     assert seen == set(range(1, 9))
+
+
+def test_a_search_for_the_orientation_ends_soon():
+    """A megabyte of anything before the tags keeps the server busy for a thousand steps or so, not for a million."""
+    signature = [tf.TensorSpec([None], tf.uint8)]
+    jpeg, png = (
+        tf.function(one, input_signature=signature, autograph=False) for one in (jpeg_orientation, png_orientation)
+    )
+    photo, chart = turned(6), turned(6, "PNG")
+    empty_segment, empty_chunk = b"\xff\xe0\0\2", struct.pack(">I4sI", 0, b"teSt", 0)
+    for graph, file, start, padding, expected in (
+        (jpeg, photo, 2, b"\xff" * 2**20, 6),  # fill bytes are passed over
+        (jpeg, photo, 2, b"\xff" * 2**17 + empty_segment + b"\xff" * 70_000, 6),
+        (jpeg, photo, 2, empty_segment * 1000, 6),
+        (jpeg, photo, 2, empty_segment * 1024, 1),
+        (jpeg, photo, 2, empty_segment * 2**18, 1),
+        (jpeg, photo[:2], 2, b"\xff" * 2**20, 1),
+        (png, chart, 8, empty_chunk * 4000, 6),
+        (png, chart, 8, empty_chunk * 4096, 1),
+        (png, chart, 8, empty_chunk * 2**17, 1),
+    ):
+        padded = file[:start] + padding + file[start:]
+        assert int(graph(np.frombuffer(padded, np.uint8))) == served_orientation(padded) == expected
