@@ -51,8 +51,9 @@ def export_saved_model(
             there already is replaced, and not before the new one is complete.
         precision: "float32", or "bfloat16" for the convolutions; boxes and scores stay float32.
         masks: what `detection_masks` is: "probabilities"; "full": (B, D, H, W) uint8 of 0 and 1, as large as the
-            largest image of the batch; "png": instead of it `detection_masks_bytes`, (B, D) string, each mask a grey
-            PNG file of 0 and 255 as large as its image, "" for padding.
+            largest image of the batch, and a request for which that is more than 2^30 bytes fails; "png": instead of it
+            `detection_masks_bytes`, (B, D) string, each mask a grey PNG file of 0 and 255 as large as its image, "" for
+            padding; one mask at a time is in memory unpacked.
         max_pixels: files that declare more pixels than this are refused before they are decoded.
         input_size: (height, width), multiples of `size_divisor`: the network's input has this size always, and an image
             that would be larger after resizing is made to fit.
