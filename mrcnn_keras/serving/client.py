@@ -11,11 +11,12 @@ from mrcnn_keras.config import MaskRCNNConfig
 from mrcnn_keras.inference import Detections
 from mrcnn_keras.serving import model_info
 from mrcnn_keras.serving.answers import PROBABILITIES, read_answer
-from mrcnn_keras.serving.errors import Absent, Refused, ServerUnavailableError, Unreached
+from mrcnn_keras.serving.errors import Absent, Refused, ServerError, ServerUnavailableError, Unreached
 from mrcnn_keras.serving.retry import Patience
 from mrcnn_keras.serving.wire import encode, name_of
 
 _POLL = 0.2  # seconds between looks whether the server is ready
+_LOOK = 1.0  # seconds that a look may take at least
 
 
 class Client:
@@ -128,7 +129,7 @@ class Client:
         """Wait for a server that is starting.
 
         Args:
-            timeout: seconds, 0 or more.
+            timeout: seconds, 0 or more; the last look may take another second.
 
         Raises:
             ServerUnavailableError: the model is not ready after that time; the message says what it was last.
@@ -136,8 +137,8 @@ class Client:
         end = time.monotonic() + timeout
         while True:
             try:
-                state = self._transport.state()
-            except (Unreached, Absent, Refused) as error:
+                state = self._transport.state(max(end - time.monotonic(), _LOOK))
+            except (Unreached, Absent, Refused, ServerError) as error:
                 state = str(error)
             if state == "AVAILABLE":
                 return

@@ -162,6 +162,11 @@ def test_grpc_waits_for_a_connection_only_so_long():
             with pytest.raises(ServerUnavailableError, match=f"{address} after one attempt"):
                 client.detect(np.zeros((8, 8, 3), np.uint8))
             assert time.monotonic() - start < 5
+        with Client(address, connect_timeout=40) as client:
+            start = time.monotonic()
+            with pytest.raises(ServerUnavailableError, match="not ready after 0.2 s: .*no answer within 1 s"):
+                client.wait_until_ready(0.2)
+            assert time.monotonic() - start < 10
 
 
 def test_a_restart_of_the_server_is_survived(server, images):

@@ -194,3 +194,37 @@ def test_waiting_for_a_model(serve, state, ready):
         else:
             with pytest.raises(ServerUnavailableError, match="not ready after 0.3 s: LOADING"):
                 client.wait_until_ready(0.3)
+
+
+def test_waiting_ends_in_time_where_nothing_answers():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Client(address, timeout=60, class_names=CLASSES) as client:
+            start = time.monotonic()
+            with pytest.raises(ServerUnavailableError, match="not ready after 0.5 s: .* gave no answer for 1 s"):
+                client.wait_until_ready(0.5)
+            assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("failure", [(500, {"error": "no room"}), (200, b"<html>soon</html>"), ("cut", b"")])
+def test_waiting_goes_on_after_a_failure(serve, failure):
+    server = serve(failure, (200, {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}))
+    with client_of(server) as client:
+        client.wait_until_ready(5)
+    assert len(server.requests) == 2
+
+
+def test_waiting_tells_the_last_failure(serve):
+    with client_of(serve((500, {"error": "no room"}))) as client:
+        with pytest.raises(ServerUnavailableError, match="not ready after 0.3 s: .*no room"):
+            client.wait_until_ready(0.3)
+
+
+def test_a_wait_does_not_shorten_later_requests(serve):
+    ready = (200, {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]})
+    server = serve(ready, GOOD)
+    with client_of(server, timeout=30) as client:
+        client.wait_until_ready(0)
+        client.detect(IMAGE)
+        assert client._transport._connection.sock.gettimeout() == 30
+    assert server.requests[0][2] == server.requests[1][2]
