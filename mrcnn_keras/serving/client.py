@@ -28,7 +28,8 @@ class Client:
             found = client.detect(["a.jpg", "b.png"], batch_size=2)
 
     A request is repeated where the server cannot be reached, breaks the connection, or says that it is starting or full
-    (HTTP 502, 503, 504; UNAVAILABLE); not where it finds fault with the request, nor where it gives no answer in time.
+    (HTTP 502, 503; UNAVAILABLE); not where it finds fault with the request, nor where it gives no answer in time, which
+    it may say itself (HTTP 504; DEADLINE_EXCEEDED).
 
     Args:
         address: "http://host:8501" or "https://..." for REST; "host:8500" or "grpc://host:8500" for gRPC, which needs

@@ -14,7 +14,7 @@ import numpy as np
 
 from mrcnn_keras.serving.errors import Absent, Refused, ServerError, ServerTimeoutError, Unreached
 
-_REPEATABLE = (502, 503, 504)  # a proxy without its server, a server that is starting or full
+_REPEATABLE = (502, 503)  # a proxy without its server, a server that is starting or full
 
 
 class RestTransport:
@@ -142,6 +142,8 @@ def _speaks_otherwise(error: Exception) -> bool:
 def _failure(status: int, told: str, address: str) -> Exception:
     if status in _REPEATABLE:
         return Unreached(told)
+    if status == http.HTTPStatus.GATEWAY_TIMEOUT:
+        return ServerTimeoutError(f"the server at {address} gave no answer in time: {told}")
     if status == http.HTTPStatus.NOT_FOUND:
         return Absent(told)
     if status in (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
