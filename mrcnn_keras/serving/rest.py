@@ -55,10 +55,15 @@ class RestTransport:
         """
         values = {name: [{"b64": base64.b64encode(one).decode()} for one in many] for name, many in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": values}).encode()
-        outputs = self._ask("POST", f"{self._path}:predict", body).get("outputs")
-        # The interface leaves out the name of a single tensor.
-        named = outputs if isinstance(outputs, dict) else {"outputs": outputs}
-        return {name: _array(value) for name, value in named.items()}
+        answer = self._ask("POST", f"{self._path}:predict", body)
+        try:
+            outputs = answer["outputs"]
+            # The interface leaves out the name of a single tensor.
+            named = outputs if isinstance(outputs, dict) else {"outputs": outputs}
+            return {name: _array(value) for name, value in named.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            told = _start(json.dumps(answer).encode())
+            raise ServerError(f"the server at {self._address} answered without outputs: {told}") from error
 
     def state(self, timeout: float = math.inf) -> str:
         """State of the model's newest version (or the one asked for), such as "AVAILABLE" or "LOADING".

@@ -137,10 +137,21 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_opened_again(serve):
     assert len({connection for _, _, connection in server.requests}) == 3
 
 
-@pytest.mark.parametrize("content", [b"<html>busy</html>", b"[1]"])
-def test_an_answer_that_is_no_json_object(serve, content):
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<html>busy</html>", "busy"),
+        (b"[1]", "1"),
+        (b'{"predictions": []}', r"answered without outputs: {\"predictions\": \[\]}"),
+        (b'{"outputs": null}', "answered without outputs"),
+        (b'{"outputs": {"detection_masks_bytes": [[null, 1]]}}', "answered without outputs: .*detection_masks_bytes"),
+        (b'{"outputs": {"num_detections": [[1], [1, 2]]}}', "answered without outputs: .*num_detections"),
+        (b'{"outputs": {"num_detections": [{"b64": "x"}]}}', "answered without outputs: .*b64"),
+    ],
+)
+def test_an_answer_that_is_not_of_the_interface_s_form(serve, content, told):
     server = serve((200, content))
-    with client_of(server) as client, pytest.raises(ServerError, match="busy|1"):
+    with client_of(server) as client, pytest.raises(ServerError, match=told):
         client.detect(IMAGE)
     assert len(server.requests) == 1
 
