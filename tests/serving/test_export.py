@@ -113,6 +113,9 @@ class Corner:
         self.factor = tf.Variable(0.5)
         self.variables = [types.SimpleNamespace(value=self.factor)]
 
+    def get_layer(self, name):
+        return types.SimpleNamespace(compute_dtype="float32")
+
     def __call__(self, inputs, training):
         height, width = tf.unstack(inputs["image_sizes"] * self.factor, axis=1)
         light = tf.reduce_max(inputs["images"], axis=(1, 2, 3)) > 100
