@@ -1,4 +1,7 @@
 import io
+import os
+import pathlib
+import shutil
 import subprocess
 import sys
 import types
@@ -23,6 +26,11 @@ answers = {"bytes/" + k: v for k, v in served.signatures["serving_default"](imag
 image = tf.io.decode_png(files[1], channels=3)
 both = tf.stack([image, image[:, ::-1]])
 answers |= {"tensor/" + k: v for k, v in served.signatures["serving_tensor"](image=both).items()}
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+(meta,) = saved_model_pb2.SavedModel.FromString(open(sys.argv[1] + "/saved_model.pb", "rb").read()).meta_graphs
+nodes = [*meta.graph_def.node, *(node for one in meta.graph_def.library.function for node in one.node_def)]
+answers["registered"] = [kind for kind in {node.op for node in nodes} if op_def_registry.get(kind) is not None]
 np.savez(sys.argv[2], **answers)
 """
 
@@ -79,7 +87,7 @@ def test_answers_have_the_object_detection_apis_form(served):
         "bytes/detection_scores": (2, 10),
         "bytes/detection_masks": (2, 10, 28, 28),
     }
-    assert all(value.dtype == np.float32 for value in answers.values())
+    assert all(value.dtype == np.float32 for name, value in answers.items() if "/" in name)
     assert (answers["bytes/detection_boxes"] >= 0).all() and (answers["bytes/detection_boxes"] <= 1).all()
 
 
@@ -146,11 +154,45 @@ def test_grey_and_transparent_files(tmp_path):
     assert answer["num_detections"].numpy().tolist() == [1, 1, 1, 1]
 
 
-def test_a_foreign_operation_is_an_error_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_op_names", lambda path: ["MatMul", "MrcnnKeras>RoiAlign"])
-    with pytest.raises(RuntimeError, match="MrcnnKeras>RoiAlign"):
+@pytest.mark.parametrize("kind", ["MrcnnKeras>RoiAlign", "PyFunc", "PyFuncStateless", "EagerPyFunc"])
+def test_a_foreign_operation_is_an_error_and_leaves_nothing_behind(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(export, "op_names", lambda path: ["MatMul", kind])
+    with pytest.raises(RuntimeError, match=f"needs {kind}, which"):
         export_saved_model(Corner(), tmp_path / "1")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_function_of_this_process_is_not_exported(tmp_path, monkeypatch):
+    def call(self, inputs, training):
+        light = tf.reshape(tf.numpy_function(lambda images: images.max() > 100, [inputs["images"]], tf.bool), [1, 1])
+        return {"boxes": tf.zeros((1, 1, 4)), "scores": tf.zeros((1, 1)), "class_ids": tf.where(light, [[0]], [[-1]])}
+
+    monkeypatch.setattr(Corner, "__call__", call)
+    with pytest.raises(RuntimeError, match="PyFunc"):
+        export_saved_model(Corner(), tmp_path / "1")
+
+
+def test_every_operation_is_one_of_stock_tensorflow(served):
+    _, _, files, answers = served
+    kinds = set(export.op_names(pathlib.Path(files[0]).parent / "exported" / "1"))
+    assert {"DecodePng", "CropAndResize", "Conv2D"} <= kinds
+    assert set(answers["registered"]) == kinds
+
+
+def test_saved_model_cli_runs_it(served, tmp_path):
+    program = shutil.which("saved_model_cli", path=str(pathlib.Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("TensorFlow's saved_model_cli is not beside this Python")
+    found, _, files, _ = served
+    np.save(tmp_path / "files.npy", np.array([pathlib.Path(file).read_bytes() for file in files]))
+    words = ["--dir", pathlib.Path(files[0]).parent / "exported" / "1", "--tag_set", "serve"]
+    words += ["--signature_def", "serving_default", "--inputs", f"image_bytes={tmp_path / 'files.npy'}"]
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([program, "run", *words, "--outdir", tmp_path / "out"], check=True, cwd=tmp_path, env=alone)
+    answer = {name: np.load(tmp_path / "out" / f"{name}.npy") for name in ("num_detections", "detection_scores")}
+    for one, count, scores in zip(found, answer["num_detections"], answer["detection_scores"], strict=True):
+        assert count == len(one) > 0
+        np.testing.assert_allclose(scores[: len(one)], one.scores, atol=1e-4)
 
 
 def test_an_older_export_is_replaced_and_other_folders_are_not(tmp_path):
