@@ -5,7 +5,8 @@ python benchmarks/serving_load.py [--preset mask_rcnn_narrow_fpn] [--clients 8] 
 The server is the one of the tests, which speaks TensorFlow Serving's protocol and runs the exported SavedModel. Half of
 the clients use each protocol. Every answer is compared with the first one for the same photo. In a second run, a fifth
 as long, the server is killed (SIGKILL) in the middle and started again: each photo must be answered, by the client's
-repetitions, or be reported by an error. Random weights; drawn photos of several sizes, as JPEG and PNG.
+repetitions, or be reported by an error, or the exit status is 1. Random weights; drawn photos of several sizes, as JPEG
+and PNG.
 """
 
 import argparse
@@ -26,12 +27,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "serving")]
 
 from running import Running  # noqa: E402
 
-from mrcnn_keras.serving import Client, ServerError  # noqa: E402
+from mrcnn_keras.serving import Client  # noqa: E402
 
 SIZES = ((240, 320), (320, 240), (180, 400), (333, 257), (480, 640))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="mask_rcnn_narrow_fpn")
     parser.add_argument("--clients", type=int, default=8)
@@ -42,10 +43,11 @@ def main() -> None:
         export(args.preset, pathlib.Path(folder) / "1")
         server = Running(pathlib.Path(folder))
         try:
-            load(args, server, args.seconds)
-            load(args, server, args.seconds / 5, kill=True)
+            lost = load(args, server, args.seconds)
+            lost += load(args, server, args.seconds / 5, kill=True)
         finally:
             server.kill()
+    return 1 if lost else 0
 
 
 def export(preset: str, path: pathlib.Path) -> None:
@@ -87,7 +89,7 @@ class Asker(threading.Thread):
                 self.sent += 1
                 try:
                     (found,) = client.detect(files[number], masks=None)
-                except ServerError as error:
+                except Exception as error:  # whatever it is, the photo has no answer
                     self.errors[type(error).__name__] += 1
                 else:
                     self.latencies.append(time.monotonic() - start)
@@ -104,8 +106,8 @@ def resident(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def load(args: argparse.Namespace, server: Running, seconds: float, kill: bool = False) -> None:
-    """One run and its line."""
+def load(args: argparse.Namespace, server: Running, seconds: float, kill: bool = False) -> int:
+    """One run and its lines; how many photos were neither answered nor reported."""
     files = photos()
     with Client(server.addresses[args.protocol[0]]) as client:
         expected = client.detect(files, masks=None)
@@ -126,6 +128,12 @@ def load(args: argparse.Namespace, server: Running, seconds: float, kill: bool =
     for asker in askers:
         asker.join()
     report(askers, memory, seconds, down)
+    return sum(map(lost_by, askers))
+
+
+def lost_by(asker: Asker) -> int:
+    """Photos that a client neither got an answer nor reported an error for."""
+    return asker.sent - len(asker.latencies) - sum(asker.errors.values())
 
 
 def report(askers: list[Asker], memory: list[float], seconds: float, down: float) -> None:
@@ -136,7 +144,7 @@ def report(askers: list[Asker], memory: list[float], seconds: float, down: float
         group = [asker for asker in askers if asker.arguments[0].startswith("http") == bool(protocol)]
         if group:
             latencies = sorted(latency for asker in group for latency in asker.latencies)
-            middle, late = np.percentile(latencies, [50, 99]) * 1000
+            middle, late = np.percentile(latencies or [np.nan], [50, 99]) * 1000
             numbers = sum(asker.sent for asker in group), len(latencies), sum(sum(a.errors.values()) for a in group)
             print(f"| {len(group)} {'REST' if protocol else 'gRPC'} | {' | '.join(map(str, numbers))} "
                   f"| {sum(asker.wrong for asker in group)} | {len(latencies) / seconds:.1f} "
@@ -148,4 +156,4 @@ def report(askers: list[Asker], memory: list[float], seconds: float, down: float
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mrcnn_keras.serving.full_masks import masks_of_image
+from mrcnn_keras.serving import full_masks
 
 _THRESHOLD = 0.5  # of the masks, as in `detect`
 
@@ -43,7 +43,8 @@ def answer(
     values["num_detections"] = tf.reduce_sum(tf.cast(found, tf.float32), axis=1)
     if "mask_probs" in outputs and masks != "probabilities":
         name = "detection_masks_bytes" if masks == "png" else "detection_masks"
-        values[name] = _full_masks(outputs["mask_probs"], boxes, found, originals, config, masks)
+        probs = _padded(outputs["mask_probs"], found, length)
+        values[name] = _full_masks(probs, values, originals, config, masks)
     return values
 
 
@@ -56,30 +57,11 @@ def _padded(value: tf.Tensor, found: tf.Tensor, length: int) -> tf.Tensor:
     return tf.ensure_shape(value, [None, length, *value.shape[2:]])
 
 
-def _full_masks(probs, boxes, found, originals, config, masks):
-    """(B, D, H, W) uint8 of 0 and 1 in the frame of the largest image, or (B, D) string PNG files."""
-    canvas = tf.reduce_max(originals, axis=0)
-    as_files = masks == "png"
-
-    def of_image(one):
-        prob, box, there, size = one
-        count = tf.reduce_sum(tf.cast(there, tf.int32))
-        rows = tf.cast(tf.tile(size, [2]), tf.float32) * box[:count]
-        pasted = masks_of_image(prob[:count], rows, size, _THRESHOLD, config.mask_paste)
-        missing = config.max_detections - count
-        if as_files:
-            return tf.pad(_png_files(pasted), [[0, missing]], constant_values="")
-        after = canvas - size
-        return tf.pad(pasted, [[0, missing], [0, after[0]], [0, after[1]]])
-
-    shape = [config.max_detections] if as_files else [config.max_detections, None, None]
-    spec = tf.TensorSpec(shape, tf.string if as_files else tf.uint8)
-    given = (tf.cast(probs, tf.float32), boxes, found, originals)
-    return tf.map_fn(of_image, given, fn_output_signature=spec, parallel_iterations=1)
-
-
-def _png_files(masks):
-    def encode(mask):
-        return tf.io.encode_png(mask[:, :, None] * tf.constant(255, tf.uint8))
-
-    return tf.map_fn(encode, masks, fn_output_signature=tf.TensorSpec([], tf.string))
+def _full_masks(probs, values, originals, config, masks):
+    """(B, length, H, W) uint8 of 0 and 1 in the frame of the largest image, or (B, length) string PNG files."""
+    length = config.max_detections
+    boxes = values["detection_boxes"] * tf.cast(tf.tile(originals, [1, 2]), tf.float32)[:, None]
+    there = tf.sequence_mask(tf.cast(values["num_detections"], tf.int32), length)
+    make = full_masks.files if masks == "png" else full_masks.bitmaps
+    made = make(full_masks.Found(probs, boxes, there, originals), _THRESHOLD, config.mask_paste)
+    return tf.ensure_shape(made, [None, length, *made.shape[2:]])

@@ -1,6 +1,7 @@
 """What travels with a served model beside its graph."""
 
 import io
+import math
 import pathlib
 from typing import Any
 
@@ -12,7 +13,9 @@ _WARMUP = "tf_serving_warmup_requests"
 _PHOTOS = ((480, 640), (640, 480))
 
 
-def write_assets(folder: pathlib.Path, config: Any, masks: str, model_name: str, warm_up: bool) -> None:
+def write_assets(
+    folder: pathlib.Path, config: Any, masks: str, model_name: str, warm_up: bool, max_pixels: int
+) -> None:
     """Write `assets.extra` into a SavedModel.
 
     Args:
@@ -21,19 +24,25 @@ def write_assets(folder: pathlib.Path, config: Any, masks: str, model_name: str,
         masks: what `detection_masks` is.
         model_name: by which TensorFlow Serving knows the model.
         warm_up: whether it shall answer some photos before it says that it is ready.
+        max_pixels: these photos have no more of them, for a model that refuses one of them does not load.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
     (folder / FOLDER / "model.json").write_text(model_info.to_json(config, masks) + "\n")
     if warm_up:
-        _write_warm_up(folder / FOLDER / _WARMUP, model_name)
+        _write_warm_up(folder / FOLDER / _WARMUP, model_name, max_pixels)
 
 
-def _write_warm_up(path: pathlib.Path, model_name: str) -> None:
+def _write_warm_up(path: pathlib.Path, model_name: str, max_pixels: int) -> None:
     import tensorflow as tf
 
     with tf.io.TFRecordWriter(str(path)) as records:
         for size in _PHOTOS:
-            records.write(_prediction_log(model_name, _photo(*size)))
+            records.write(_prediction_log(model_name, _photo(*_fitted(*size, max_pixels))))
+
+
+def _fitted(height: int, width: int, max_pixels: int) -> tuple[int, int]:
+    scale = min(1.0, math.sqrt(max_pixels / (height * width)))
+    return max(1, int(scale * height)), max(1, int(scale * width))
 
 
 def _photo(height: int, width: int) -> bytes:
@@ -41,7 +50,7 @@ def _photo(height: int, width: int) -> bytes:
     import numpy as np
     from PIL import Image
 
-    coarse = np.random.default_rng(0).integers(0, 256, (height // 40, width // 40, 3), np.uint8)
+    coarse = np.random.default_rng(0).integers(0, 256, (-(-height // 40), -(-width // 40), 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(coarse).resize((width, height)).save(file, "JPEG")
     return file.getvalue()

@@ -11,11 +11,12 @@ from mrcnn_keras.config import MaskRCNNConfig
 from mrcnn_keras.inference import Detections
 from mrcnn_keras.serving import model_info
 from mrcnn_keras.serving.answers import PROBABILITIES, read_answer
-from mrcnn_keras.serving.errors import Absent, Refused, ServerUnavailableError, Unreached
+from mrcnn_keras.serving.errors import Absent, Refused, ServerError, ServerUnavailableError, Unreached
 from mrcnn_keras.serving.retry import Patience
 from mrcnn_keras.serving.wire import encode, name_of
 
 _POLL = 0.2  # seconds between looks whether the server is ready
+_LOOK = 1.0  # seconds that a look may take at least
 
 
 class Client:
@@ -27,7 +28,8 @@ class Client:
             found = client.detect(["a.jpg", "b.png"], batch_size=2)
 
     A request is repeated where the server cannot be reached, breaks the connection, or says that it is starting or full
-    (HTTP 502, 503, 504; UNAVAILABLE); not where it finds fault with the request, nor where it gives no answer in time.
+    (HTTP 502, 503; UNAVAILABLE); not where it finds fault with the request, nor where it gives no answer in time, which
+    it may say itself (HTTP 504; DEADLINE_EXCEEDED).
 
     Args:
         address: "http://host:8501" or "https://..." for REST; "host:8500" or "grpc://host:8500" for gRPC, which needs
@@ -94,7 +96,8 @@ class Client:
     ) -> list[Detections]:
         """Find the objects in images, as `MaskRCNN.detect` does.
 
-        JPEG and PNG files are sent as they are, everything else as PNG.
+        JPEG and PNG files are sent as they are, everything else as PNG; so are photos whose orientation is not in EXIF
+        but in XMP, for instance.
 
         Args:
             images: one image or a list of them: RGB uint8 array (H, W, 3), path, bytes of a file or PIL image, of any
@@ -127,7 +130,7 @@ class Client:
         """Wait for a server that is starting.
 
         Args:
-            timeout: seconds, 0 or more.
+            timeout: seconds, 0 or more; the last look may take another second.
 
         Raises:
             ServerUnavailableError: the model is not ready after that time; the message says what it was last.
@@ -135,8 +138,8 @@ class Client:
         end = time.monotonic() + timeout
         while True:
             try:
-                state = self._transport.state()
-            except (Unreached, Absent, Refused) as error:
+                state = self._transport.state(max(end - time.monotonic(), _LOOK))
+            except (Unreached, Absent, Refused, ServerError) as error:
                 state = str(error)
             if state == "AVAILABLE":
                 return

@@ -3,8 +3,7 @@
 import tensorflow as tf
 
 from mrcnn_keras.serving.exif import jpeg_orientation, png_orientation, turn_upright
-
-_PNG = b"\x89PNG\r\n\x1a\n"
+from mrcnn_keras.serving.orientation import PNG
 
 
 def decode_image(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
@@ -22,7 +21,7 @@ def decode_image(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
         tf.errors.InvalidArgumentError: the file is neither JPEG nor PNG, damaged, or its header declares more pixels.
     """
     is_jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
-    is_png = tf.strings.substr(encoded, 0, len(_PNG)) == _PNG
+    is_png = tf.strings.substr(encoded, 0, len(PNG)) == PNG
     known = tf.debugging.Assert(is_jpeg | is_png, ["image_bytes: expected a JPEG or PNG file, got one that begins with",
                                                    tf.strings.substr(encoded, 0, 8)])  # fmt: skip
     with tf.control_dependencies([known]):
@@ -52,5 +51,11 @@ def _png_size(encoded: tf.Tensor) -> tf.Tensor:
     """(2,) int32 height and width that the header declares."""
     whole = tf.debugging.Assert(tf.strings.length(encoded) >= 24, ["image_bytes: a PNG file that ends in its header"])
     with tf.control_dependencies([whole]):
+        kind = tf.strings.substr(encoded, 12, 4)
+    # The decoder passes over chunks before the header, and what they hold is no size.
+    first = tf.debugging.Assert(
+        kind == b"IHDR", ["image_bytes: a PNG file that begins with", kind, "and not with IHDR"]
+    )
+    with tf.control_dependencies([first]):
         sides = tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, little_endian=False)
     return tf.reverse(sides, [0])

@@ -1,11 +1,11 @@
-"""EXIF orientation of JPEG and PNG files as stock TensorFlow operations."""
+"""EXIF orientation of JPEG and PNG files as stock TensorFlow operations; `orientation` is the same rule in Python."""
 
 import tensorflow as tf
 
-_TIFF, _TAG, _SHORT, _LONG = 42, 0x0112, 3, 4
+from mrcnn_keras.serving import orientation as rule
+from mrcnn_keras.serving.orientation import APP1, END, LONG, SCAN, SHORT, TAG, TIFF
+
 _UPRIGHT = 1
-# Of JPEG: application data, where EXIF is; the pixels and the end of the file.
-_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
 
 
 def jpeg_orientation(data: tf.Tensor) -> tf.Tensor:
@@ -17,15 +17,16 @@ def jpeg_orientation(data: tf.Tensor) -> tf.Tensor:
 
     def more(at: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
         marker = _byte(data, at + 1)
-        here = (_byte(data, at) == 0xFF) & (marker != _SCAN) & (marker != _END)
+        here = (_byte(data, at) == 0xFF) & (marker != SCAN) & (marker != END)
         return (found < 0) & here & (at + 4 <= tf.size(data))
 
     def step(at: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        is_exif = (_byte(data, at + 1) == _APP1) & _reads(data, at + 4, b"Exif\0\0")
-        padding = _byte(data, at + 1) == 0xFF
-        return at + tf.where(padding, 1, 2 + _number(data, at + 2, 2)), tf.where(is_exif, at + 10, found)
+        is_exif = (_byte(data, at + 1) == APP1) & _reads(data, at + 4, b"Exif\0\0")
+        is_fill = _byte(data, at + 1) == 0xFF
+        length = tf.cond(is_fill, lambda: _fill_length(data, at + 1), lambda: 2 + _number(data, at + 2, 2))
+        return at + length, tf.where(is_exif, at + 10, found)
 
-    _, found = tf.while_loop(more, step, (2, -1))
+    _, found = tf.while_loop(more, step, (2, -1), maximum_iterations=rule.MOST_SEGMENTS)
     return _orientation_at(data, found)
 
 
@@ -40,7 +41,7 @@ def png_orientation(data: tf.Tensor) -> tf.Tensor:
         length = tf.where(length < 0, tf.size(data), length)
         return at + 12 + length, tf.where(_reads(data, at + 4, b"eXIf"), at + 8, found)
 
-    _, found = tf.while_loop(more, step, (8, -1))
+    _, found = tf.while_loop(more, step, (8, -1), maximum_iterations=rule.MOST_CHUNKS)
     return _orientation_at(data, found)
 
 
@@ -66,15 +67,21 @@ def _orientation_at(data: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
     little = _reads(data, start, b"II")
     entries = start + _number(data, start + 4, 4, little)
     count = _number(data, entries, 2, little)
-    marked = (little | _reads(data, start, b"MM")) & (_number(data, start + 2, 2, little) == _TIFF)
+    marked = (little | _reads(data, start, b"MM")) & (_number(data, start + 2, 2, little) == TIFF)
     sound = (start >= 0) & marked & (entries > start) & (entries < tf.size(data))
-    places = entries + 2 + 12 * tf.range(tf.where(sound, tf.clip_by_value(count, 0, 1024), 0))
+    places = entries + 2 + 12 * tf.range(tf.where(sound, tf.clip_by_value(count, 0, rule.MOST_ENTRIES), 0))
     kinds = _number(data, places + 2, 2, little)
-    usable = (_number(data, places, 2, little) == _TAG) & (places + 12 <= tf.size(data))
-    values = tf.where(kinds == _SHORT, _number(data, places + 8, 2, little), _number(data, places + 8, 4, little))
-    usable &= ((kinds == _SHORT) | (kinds == _LONG)) & (_number(data, places + 4, 4, little) == 1)
+    usable = (_number(data, places, 2, little) == TAG) & (places + 12 <= tf.size(data))
+    values = tf.where(kinds == SHORT, _number(data, places + 8, 2, little), _number(data, places + 8, 4, little))
+    usable &= ((kinds == SHORT) | (kinds == LONG)) & (_number(data, places + 4, 4, little) == 1)
     usable &= (values >= 1) & (values <= 8)
     return tf.reduce_max(tf.concat([[_UPRIGHT], tf.where(usable, values, _UPRIGHT)], axis=0))
+
+
+def _fill_length(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
+    """How many bytes 0xFF there are from `at` on, where there is one; so many at most as are passed over at once."""
+    is_fill = tf.cast(data[at : at + rule.FILL] == 0xFF, tf.int32)
+    return tf.where(tf.reduce_min(is_fill) == 1, tf.size(is_fill), tf.argmin(is_fill, output_type=tf.int32))
 
 
 def _byte(data: tf.Tensor, at: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,8 @@ from mrcnn_keras.serving.signatures import MASKS, Serving, make_signatures
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 SERVING_NAME = "mask_rcnn"
+# Known to TensorFlow, but they call functions of the process that made the graph.
+_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
 def export_saved_model(
@@ -38,8 +40,10 @@ def export_saved_model(
     `detection_classes` (B, D), 1-based; `detection_scores` (B, D); from a model with masks `detection_masks`
     (B, D, M, M), probabilities over the box; from one with keypoints `detection_keypoints` (B, D, J, 2) [y, x] as
     fractions of the image, and `detection_keypoint_scores` (B, D, J). All are float32, best first, padded with zeros.
-    The image is the photo as it should be seen: EXIF orientation is applied. A file that is damaged or too large fails
-    its request. `model_info` answers with the class names and the config, see `serving.model_info`.
+    The image is the photo as it should be seen: the orientation in the first EXIF segment of a JPEG or the chunk eXIf
+    of a PNG is applied. One that only XMP or a text chunk tells is not: `serving.Client` sends such photos upright, and
+    other clients must turn them themselves. A file that is damaged or too large fails its request. `model_info`
+    answers with the class names and the config, see `serving.model_info`.
 
     Norms are folded into the convolutions. `assets.extra` holds the class names and the config as `model.json`, and the
     requests with which TensorFlow Serving warms up.
@@ -50,8 +54,9 @@ def export_saved_model(
             there already is replaced, and not before the new one is complete.
         precision: "float32", or "bfloat16" for the convolutions; boxes and scores stay float32.
         masks: what `detection_masks` is: "probabilities"; "full": (B, D, H, W) uint8 of 0 and 1, as large as the
-            largest image of the batch; "png": instead of it `detection_masks_bytes`, (B, D) string, each mask a grey
-            PNG file of 0 and 255 as large as its image, "" for padding.
+            largest image of the batch, and a request for which that is more than 2^30 bytes fails; "png": instead of it
+            `detection_masks_bytes`, (B, D) string, each mask a grey PNG file of 0 and 255 as large as its image, "" for
+            padding; one mask at a time is in memory unpacked.
         max_pixels: files that declare more pixels than this are refused before they are decoded.
         input_size: (height, width), multiples of `size_divisor`: the network's input has this size always, and an image
             that would be larger after resizing is made to fit.
@@ -74,7 +79,7 @@ def export_saved_model(
     with replacing(path) as partial:
         _save(fold_norms(model, PRECISIONS[precision]), partial, serving)
         _check_stock_ops(partial)
-        write_assets(partial, model.config, masks, serving_name, warm_up)
+        write_assets(partial, model.config, masks, serving_name, warm_up, max_pixels)
     return path
 
 
@@ -86,6 +91,8 @@ def _checked(
     for name, value, choices in (("precision", precision, PRECISIONS), ("masks", masks, MASKS)):
         if value not in choices:
             raise ValueError(f"{name}={value!r}: expected one of {', '.join(choices)}")
+    if masks != "probabilities" and config.mask_head == "none":
+        raise ValueError(f"masks={masks!r}: the model has none (mask_head='none'); leave masks out")
     if max_pixels < 1:
         raise ValueError(f"max_pixels={max_pixels}: expected 1 or more")
     if jit_compile or input_size is not None:
@@ -102,16 +109,16 @@ def _save(model: Any, path: pathlib.Path, serving: Serving) -> None:
 
 
 def _check_stock_ops(path: pathlib.Path) -> None:
-    foreign = sorted({name for name in _op_names(path) if ">" in name})
+    foreign = sorted({name for name in op_names(path) if ">" in name or name in _PYTHON})
     if foreign:
         raise RuntimeError(
-            f"the exported graph needs {', '.join(foreign)}, which stock TensorFlow does not have; "
+            f"the exported graph needs {', '.join(foreign)}, which a server of stock TensorFlow does not have; "
             "layers must call mrcnn_keras.ops with the implementation that use_implementation sets"
         )
 
 
-def _op_names(path: pathlib.Path) -> Iterable[str]:
-    """Every operation in a SavedModel, its functions included."""
+def op_names(path: pathlib.Path) -> Iterable[str]:
+    """The kind of every operation in a SavedModel, its functions included, as often as it is there."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel()

@@ -19,13 +19,13 @@ def fold_norms(model: Any, precision: str = "float32") -> Any:
 
     Args:
         model: `MaskRCNN`.
-        precision: Keras dtype policy of the copy.
+        precision: Keras dtype policy of the copy, whatever the model's is.
 
     Returns: the copy, not compiled and not for training; the model itself where nothing is to be done.
     """
     config, policy = model.config, keras.config.dtype_policy()
     changes = {name: "none" for name in _FIELDS if getattr(config, name) in _FOLDED}
-    if not changes and policy.name == precision:
+    if not changes and model.get_layer("backbone").compute_dtype == keras.dtype_policies.get(precision).compute_dtype:
         return model
     keras.config.set_dtype_policy(precision)
     try:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import http.client
 import json
+import math
 import ssl
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from mrcnn_keras.serving.errors import Absent, Refused, ServerError, ServerTimeoutError, Unreached
 
-_REPEATABLE = (502, 503, 504)  # a proxy without its server, a server that is starting or full
+_REPEATABLE = (502, 503)  # a proxy without its server, a server that is starting or full
 
 
 class RestTransport:
@@ -35,7 +36,7 @@ class RestTransport:
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = make(_host(parts, address), parts.port, timeout=connect_timeout)
         self._address = address
-        self._timeout = timeout
+        self._connect_timeout, self._timeout = connect_timeout, timeout
         at = "" if version is None else f"/versions/{version}"
         self._path = f"{parts.path.rstrip('/')}/v1/models/{urllib.parse.quote(model, safe='')}{at}"
 
@@ -54,18 +55,26 @@ class RestTransport:
         """
         values = {name: [{"b64": base64.b64encode(one).decode()} for one in many] for name, many in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": values}).encode()
-        outputs = self._ask("POST", f"{self._path}:predict", body).get("outputs")
-        # The interface leaves out the name of a single tensor.
-        named = outputs if isinstance(outputs, dict) else {"outputs": outputs}
-        return {name: _array(value) for name, value in named.items()}
+        answer = self._ask("POST", f"{self._path}:predict", body)
+        try:
+            outputs = answer["outputs"]
+            # The interface leaves out the name of a single tensor.
+            named = outputs if isinstance(outputs, dict) else {"outputs": outputs}
+            return {name: _array(value) for name, value in named.items()}
+        except (KeyError, TypeError, ValueError) as error:
+            told = _start(json.dumps(answer).encode())
+            raise ServerError(f"the server at {self._address} answered without outputs: {told}") from error
 
-    def state(self) -> str:
+    def state(self, timeout: float = math.inf) -> str:
         """State of the model's newest version (or the one asked for), such as "AVAILABLE" or "LOADING".
+
+        Args:
+            timeout: seconds to wait for a connection or an answer, where the transport's are not less; above 0.
 
         Raises:
             Unreached, Refused, Absent, ServerError: see there.
         """
-        versions = self._ask("GET", self._path).get("model_version_status", [])
+        versions = self._ask("GET", self._path, timeout=timeout).get("model_version_status", [])
         states = [one.get("state", "UNKNOWN") for one in versions]
         return "AVAILABLE" if "AVAILABLE" in states else next(iter(states), "UNKNOWN")
 
@@ -73,17 +82,17 @@ class RestTransport:
         """Close the connection; the next request opens another."""
         self._connection.close()
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: bytes | None = None, timeout: float = math.inf) -> dict[str, Any]:
         """The JSON object of an answer."""
         kept = self._connection.sock is not None
         try:
             try:
-                status, content = self._exchange(method, path, body)
+                status, content = self._exchange(method, path, body, timeout)
             except Unreached:
                 if not kept:
                     raise
                 # Servers close connections that lay idle, which is noticed only now.
-                status, content = self._exchange(method, path, body)
+                status, content = self._exchange(method, path, body, timeout)
         except BaseException:  # an answer that comes late must not be taken for the next one's
             self.close()
             raise
@@ -93,26 +102,28 @@ class RestTransport:
         told = answer["error"] if isinstance(answer, dict) and "error" in answer else _start(content)
         raise _failure(status, f"{told} (HTTP {status})", self._address)
 
-    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    def _exchange(self, method: str, path: str, body: bytes | None, timeout: float) -> tuple[int, bytes]:
         connection = self._connection
         if connection.sock is None:
-            with self._explained("connecting"):
+            connection.timeout = min(timeout, self._connect_timeout)
+            with self._explained():
                 connection.connect()
-            connection.sock.settimeout(self._timeout)
-        with self._explained("asking"):
+        timeout = min(timeout, self._timeout)
+        connection.sock.settimeout(timeout)
+        with self._explained(timeout):
             connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
             response = connection.getresponse()
             return response.status, response.read()
 
     @contextlib.contextmanager
-    def _explained(self, stage: str):
-        """Turns what the standard library raises into this package's errors."""
+    def _explained(self, asking: float | None = None):
+        """Turns what the standard library raises into this package's errors; `asking` is for how many seconds."""
         try:
             yield
         except Exception as error:
             self.close()
-            if isinstance(error, TimeoutError) and stage == "asking":
-                raise ServerTimeoutError(f"{self._address} gave no answer for {self._timeout:g} s") from error
+            if isinstance(error, TimeoutError) and asking is not None:
+                raise ServerTimeoutError(f"{self._address} gave no answer for {asking:.3g} s") from error
             if _speaks_otherwise(error):
                 raise ServerError(f"{self._address} cannot be talked to: {_text(error)}") from error
             if not isinstance(error, (OSError, http.client.IncompleteRead)):
@@ -136,6 +147,8 @@ def _speaks_otherwise(error: Exception) -> bool:
 def _failure(status: int, told: str, address: str) -> Exception:
     if status in _REPEATABLE:
         return Unreached(told)
+    if status == http.HTTPStatus.GATEWAY_TIMEOUT:
+        return ServerTimeoutError(f"the server at {address} gave no answer in time: {told}")
     if status == http.HTTPStatus.NOT_FOUND:
         return Absent(told)
     if status in (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE):

@@ -1,6 +1,7 @@
 """TensorFlow Serving's gRPC interface, by the package tensorflow-serving-api."""
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,8 +55,11 @@ class GrpcTransport:
         answer = self._ask(self._predict, request)
         return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
 
-    def state(self) -> str:
+    def state(self, timeout: float = math.inf) -> str:
         """State of the model's newest version (or the one asked for), such as "AVAILABLE" or "LOADING".
+
+        Args:
+            timeout: seconds to wait, where the transport's are not less; above 0.
 
         Raises:
             Unreached, Refused, Absent, ServerError: see there.
@@ -63,7 +67,7 @@ class GrpcTransport:
         from tensorflow_serving.apis import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec())
-        versions = self._ask(self._status, request).model_version_status
+        versions = self._ask(self._status, request, timeout).model_version_status
         states = [self._states.Name(one.state) for one in versions]
         return "AVAILABLE" if "AVAILABLE" in states else next(iter(states), "UNKNOWN")
 
@@ -79,17 +83,18 @@ class GrpcTransport:
             spec.version.value = self._version
         return spec
 
-    def _ask(self, method: Any, request: Any) -> Any:
+    def _ask(self, method: Any, request: Any, timeout: float = math.inf) -> Any:
+        timeout = min(timeout, self._timeout)
         try:
-            return method(request, timeout=self._timeout)
+            return method(request, timeout=timeout)
         except self._grpc.RpcError as error:
-            raise self._failure(error.code(), error.details() or "") from error
+            raise self._failure(error.code(), error.details() or "", timeout) from error
 
-    def _failure(self, code: Any, details: str) -> Exception:
+    def _failure(self, code: Any, details: str, timeout: float) -> Exception:
         codes = self._grpc.StatusCode
         told = f"{details} ({code.name})"
         if code == codes.DEADLINE_EXCEEDED:
-            return ServerTimeoutError(f"{self._address} gave no answer within {self._timeout:g} s")
+            return ServerTimeoutError(f"{self._address} gave no answer within {timeout:.3g} s")
         if code == codes.UNAVAILABLE:
             return Unreached(told)
         if code == codes.NOT_FOUND:

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_keras.data.images import image_file_size, read_image
+from mrcnn_keras.data.images import image_file_orientation, image_file_size, read_image
+from mrcnn_keras.serving.orientation import PNG, served_orientation
 
 # How files begin that the server decodes: JPEG, PNG.
-_SERVED = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_SERVED = b"\xff\xd8\xff", PNG
 
 
 def encode(image: Any) -> tuple[bytes, tuple[int, int]]:
-    """A JPEG or PNG file as it is; anything else as PNG, which loses nothing.
+    """A JPEG or PNG file as it is, if the server turns it as `read_image` does; all else as PNG, which loses nothing.
 
     Args:
         image: what `read_image` takes: path, bytes of a file, PIL image, or array.
@@ -29,7 +30,7 @@ def encode(image: Any) -> tuple[bytes, tuple[int, int]]:
         image = bytes(image) if isinstance(image, bytearray) else image
         size = image_file_size(image)  # first: it says what is wrong with a file
         content = image if isinstance(image, bytes) else pathlib.Path(image).read_bytes()
-        if content.startswith(_SERVED):
+        if content.startswith(_SERVED) and served_orientation(content) == image_file_orientation(image):
             return content, size
     pixels = read_image(image)
     return _png(pixels), pixels.shape[:2]

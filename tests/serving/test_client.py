@@ -14,6 +14,7 @@ from mrcnn_keras.serving import Client, ServerTimeoutError, ServerUnavailableErr
 
 from .conftest import CONFIG, HAS_GRPC, file_of
 from .running import free_ports
+from .test_wire import with_xmp
 from .tiny import photo
 
 PROTOCOLS = [
@@ -99,11 +100,14 @@ def test_files_of_all_modes_are_read_as_by_the_model(server, model, mode, form):
         assert_same(client.detect(file), model.detect(file))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "XMP"])
 def test_a_file_with_an_orientation_is_turned(server, model, kind):
     exif = Image.Exif()
     exif[0x0112] = 6
-    file = file_of(photo(64, 96, 7), kind, exif=exif)
+    if kind == "XMP":
+        file = with_xmp(file_of(photo(64, 96, 7), "JPEG"), 6)
+    else:
+        file = file_of(photo(64, 96, 7), kind, exif=exif)
     with Client(server.addresses["rest"]) as client:
         (found,) = client.detect(file)
         assert found.size == (96, 64)
@@ -158,6 +162,11 @@ def test_grpc_waits_for_a_connection_only_so_long():
             with pytest.raises(ServerUnavailableError, match=f"{address} after one attempt"):
                 client.detect(np.zeros((8, 8, 3), np.uint8))
             assert time.monotonic() - start < 5
+        with Client(address, connect_timeout=40) as client:
+            start = time.monotonic()
+            with pytest.raises(ServerUnavailableError, match="not ready after 0.2 s: .*no answer within 1 s"):
+                client.wait_until_ready(0.2)
+            assert time.monotonic() - start < 10
 
 
 def test_a_restart_of_the_server_is_survived(server, images):

@@ -11,6 +11,9 @@ from PIL import Image
 
 from mrcnn_keras.data.images import read_image
 from mrcnn_keras.serving.decode import decode_image
+from mrcnn_keras.serving.exif import jpeg_orientation, png_orientation
+from mrcnn_keras.serving.orientation import served_orientation
+from mrcnn_keras.serving.wire import encode
 
 LIMIT = 5000
 ORIENTATION = 0x0112
@@ -91,6 +94,12 @@ def _declaring(kind, height, width):
     return bytes(data)
 
 
+def disguised():
+    """A PNG file with a chunk before its header, which reads as a size of 1 x 1; the image is larger than the limit."""
+    data, chunk = encoded(photo(size=(100, 100)), "PNG"), b"prVt" + struct.pack(">II", 1, 1)
+    return data[:8] + struct.pack(">I", 8) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[8:]
+
+
 JPEG, PNG = encoded(photo(), "JPEG"), encoded(photo(), "PNG")
 
 
@@ -107,6 +116,7 @@ JPEG, PNG = encoded(photo(), "JPEG"), encoded(photo(), "PNG")
         (_declaring("JPEG", 60000, 50000), r"declares an image of height and width\] \[60000 50000\].*at most 5000"),
         (_declaring("PNG", 60000, 50000), r"declares an image of height and width\] \[60000 50000\].*at most 5000"),
         (encoded(photo(size=(100, 51)), "PNG"), r"\[51 100\]"),
+        (disguised(), "begins with.*prVt.*not with IHDR"),
     ],
 )
 def test_files_that_cannot_be(decode, data, message):
@@ -115,15 +125,69 @@ def test_files_that_cannot_be(decode, data, message):
     np.testing.assert_array_equal(decode(JPEG), read_image(JPEG))
 
 
-def test_damaged_tags_never_harm(decode):
-    """Whatever is in the tags, the pixels come, as Pillow turns them or as the undamaged tags would."""
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_damaged_tags_never_harm(decode, kind):
+    """Whatever is in the tags, the server sees what the client sends as Pillow sees the file."""
     rng = np.random.default_rng(2)
-    agree = 0
+    untouched = 0
     for _ in range(60):
-        whole = turned(int(rng.integers(1, 9)))
-        data = bytearray(whole)
-        data[data.index(b"Exif") + 6 + int(rng.integers(0, 60))] = int(rng.integers(0, 256))
-        found = decode(bytes(data)).numpy()
-        agree += np.array_equal(found, read_image(bytes(data)))
-        assert any(np.array_equal(found, read_image(one)) for one in (bytes(data), whole))
-    assert agree > 50  # Pillow stops at a damaged tag before the orientation's
+        data = damaged(turned(int(rng.integers(1, 9)), kind), kind, 4 + int(rng.integers(0, 60)), rng.integers(0, 256))
+        expected = read_image(data)
+        sent, size = encode(data)
+        untouched += sent == data
+        np.testing.assert_array_equal(decode(sent), expected)
+        assert size == expected.shape[:2]
+    assert 40 < untouched < 60  # Pillow stops at a damaged tag before the orientation's
+
+
+def damaged(data, kind, place, value):
+    """Another byte in the EXIF data, with the checksum that a PNG has for them."""
+    data, start = bytearray(data), data.index(b"Exif" if kind == "JPEG" else b"eXIf")
+    data[start + place] = value
+    if kind == "PNG":
+        end = start + 4 + int.from_bytes(data[start - 4 : start], "big")
+        data[end : end + 4] = struct.pack(">I", zlib.crc32(data[start:end]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("orientation_of", "kind", "mark"), [(jpeg_orientation, "JPEG", b"Exif"), (png_orientation, "PNG", b"eXIf")]
+)
+def test_the_client_knows_how_the_graph_turns(orientation_of, kind, mark):
+    """The rule is written twice, once in TensorFlow."""
+    signature = [tf.TensorSpec([None], tf.uint8)]
+    graph = tf.function(orientation_of, input_signature=signature, autograph=False)
+    rng = np.random.default_rng(3)
+    seen = set()
+    for number in range(300):
+        data = bytearray(turned(int(rng.integers(1, 9)), kind))
+        place = data.index(mark)
+        for _ in range(number % 4):
+            data[place + int(rng.integers(-8, 60))] = int(rng.choice([0, 1, 2, 3, 4, 12, 255, rng.integers(0, 256)]))
+        data = bytes(data[: place + int(rng.integers(0, 100))]) if number % 5 == 0 else bytes(data)
+        seen.add(served_orientation(data))
+        assert int(graph(np.frombuffer(data, np.uint8))) == served_orientation(data)
+    assert seen == set(range(1, 9))
+
+
+def test_a_search_for_the_orientation_ends_soon():
+    """A megabyte of anything before the tags keeps the server busy for a thousand steps or so, not for a million."""
+    signature = [tf.TensorSpec([None], tf.uint8)]
+    jpeg, png = (
+        tf.function(one, input_signature=signature, autograph=False) for one in (jpeg_orientation, png_orientation)
+    )
+    photo, chart = turned(6), turned(6, "PNG")
+    empty_segment, empty_chunk = b"\xff\xe0\0\2", struct.pack(">I4sI", 0, b"teSt", 0)
+    for graph, file, start, padding, expected in (
+        (jpeg, photo, 2, b"\xff" * 2**20, 6),  # fill bytes are passed over
+        (jpeg, photo, 2, b"\xff" * 2**17 + empty_segment + b"\xff" * 70_000, 6),
+        (jpeg, photo, 2, empty_segment * 1000, 6),
+        (jpeg, photo, 2, empty_segment * 1024, 1),
+        (jpeg, photo, 2, empty_segment * 2**18, 1),
+        (jpeg, photo[:2], 2, b"\xff" * 2**20, 1),
+        (png, chart, 8, empty_chunk * 4000, 6),
+        (png, chart, 8, empty_chunk * 4096, 1),
+        (png, chart, 8, empty_chunk * 2**17, 1),
+    ):
+        padded = file[:start] + padding + file[start:]
+        assert int(graph(np.frombuffer(padded, np.uint8))) == served_orientation(padded) == expected

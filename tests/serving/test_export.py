@@ -1,4 +1,7 @@
 import io
+import os
+import pathlib
+import shutil
 import subprocess
 import sys
 import types
@@ -23,6 +26,11 @@ answers = {"bytes/" + k: v for k, v in served.signatures["serving_default"](imag
 image = tf.io.decode_png(files[1], channels=3)
 both = tf.stack([image, image[:, ::-1]])
 answers |= {"tensor/" + k: v for k, v in served.signatures["serving_tensor"](image=both).items()}
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+(meta,) = saved_model_pb2.SavedModel.FromString(open(sys.argv[1] + "/saved_model.pb", "rb").read()).meta_graphs
+nodes = [*meta.graph_def.node, *(node for one in meta.graph_def.library.function for node in one.node_def)]
+answers["registered"] = [kind for kind in {node.op for node in nodes} if op_def_registry.get(kind) is not None]
 np.savez(sys.argv[2], **answers)
 """
 
@@ -79,7 +87,7 @@ def test_answers_have_the_object_detection_apis_form(served):
         "bytes/detection_scores": (2, 10),
         "bytes/detection_masks": (2, 10, 28, 28),
     }
-    assert all(value.dtype == np.float32 for value in answers.values())
+    assert all(value.dtype == np.float32 for name, value in answers.items() if "/" in name)
     assert (answers["bytes/detection_boxes"] >= 0).all() and (answers["bytes/detection_boxes"] <= 1).all()
 
 
@@ -113,6 +121,9 @@ class Corner:
         self.factor = tf.Variable(0.5)
         self.variables = [types.SimpleNamespace(value=self.factor)]
 
+    def get_layer(self, name):
+        return types.SimpleNamespace(compute_dtype="float32")
+
     def __call__(self, inputs, training):
         height, width = tf.unstack(inputs["image_sizes"] * self.factor, axis=1)
         light = tf.reduce_max(inputs["images"], axis=(1, 2, 3)) > 100
@@ -143,11 +154,45 @@ def test_grey_and_transparent_files(tmp_path):
     assert answer["num_detections"].numpy().tolist() == [1, 1, 1, 1]
 
 
-def test_a_foreign_operation_is_an_error_and_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_op_names", lambda path: ["MatMul", "MrcnnKeras>RoiAlign"])
-    with pytest.raises(RuntimeError, match="MrcnnKeras>RoiAlign"):
+@pytest.mark.parametrize("kind", ["MrcnnKeras>RoiAlign", "PyFunc", "PyFuncStateless", "EagerPyFunc"])
+def test_a_foreign_operation_is_an_error_and_leaves_nothing_behind(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(export, "op_names", lambda path: ["MatMul", kind])
+    with pytest.raises(RuntimeError, match=f"needs {kind}, which"):
         export_saved_model(Corner(), tmp_path / "1")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_function_of_this_process_is_not_exported(tmp_path, monkeypatch):
+    def call(self, inputs, training):
+        light = tf.reshape(tf.numpy_function(lambda images: images.max() > 100, [inputs["images"]], tf.bool), [1, 1])
+        return {"boxes": tf.zeros((1, 1, 4)), "scores": tf.zeros((1, 1)), "class_ids": tf.where(light, [[0]], [[-1]])}
+
+    monkeypatch.setattr(Corner, "__call__", call)
+    with pytest.raises(RuntimeError, match="PyFunc"):
+        export_saved_model(Corner(), tmp_path / "1")
+
+
+def test_every_operation_is_one_of_stock_tensorflow(served):
+    _, _, files, answers = served
+    kinds = set(export.op_names(pathlib.Path(files[0]).parent / "exported" / "1"))
+    assert {"DecodePng", "CropAndResize", "Conv2D"} <= kinds
+    assert set(answers["registered"]) == kinds
+
+
+def test_saved_model_cli_runs_it(served, tmp_path):
+    program = shutil.which("saved_model_cli", path=str(pathlib.Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("TensorFlow's saved_model_cli is not beside this Python")
+    found, _, files, _ = served
+    np.save(tmp_path / "files.npy", np.array([pathlib.Path(file).read_bytes() for file in files]))
+    words = ["--dir", pathlib.Path(files[0]).parent / "exported" / "1", "--tag_set", "serve"]
+    words += ["--signature_def", "serving_default", "--inputs", f"image_bytes={tmp_path / 'files.npy'}"]
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([program, "run", *words, "--outdir", tmp_path / "out"], check=True, cwd=tmp_path, env=alone)
+    answer = {name: np.load(tmp_path / "out" / f"{name}.npy") for name in ("num_detections", "detection_scores")}
+    for one, count, scores in zip(found, answer["num_detections"], answer["detection_scores"], strict=True):
+        assert count == len(one) > 0
+        np.testing.assert_allclose(scores[: len(one)], one.scores, atol=1e-4)
 
 
 def test_an_older_export_is_replaced_and_other_folders_are_not(tmp_path):
@@ -197,14 +242,31 @@ def test_what_travels_with_the_graph(tmp_path):
     served = tf.saved_model.load(str(tmp_path / "1"))
     told = served.signatures["model_info"](keys=tf.constant(["model_info", "anything"]))["values"].numpy()
     assert model_info.from_json(told[0].decode()) == (config, masks) and told[1] == b""
-    predict = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    requests = []
-    for record in tf.data.TFRecordDataset(str(tmp_path / "1" / "assets.extra" / "tf_serving_warmup_requests")):
-        requests.append(predict.PredictionLog.FromString(record.numpy()).predict_log.request)
+    requests = warm_up_requests(tmp_path / "1")
     assert {(one.model_spec.name, one.model_spec.signature_name) for one in requests} == {("shapes", "serving_default")}
     for one in requests:
         answer = served.signatures["serving_default"](image_bytes=tf.make_ndarray(one.inputs["image_bytes"]))
         assert answer["num_detections"].shape == (1,)
+
+
+def warm_up_requests(folder):
+    """What TensorFlow Serving asks a model before it says that it is ready."""
+    predict = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    records = tf.data.TFRecordDataset(str(folder / "assets.extra" / "tf_serving_warmup_requests")).as_numpy_iterator()
+    return [predict.PredictionLog.FromString(record).predict_log.request for record in records]
+
+
+@pytest.mark.parametrize("limit", [5000, 1])
+def test_a_model_takes_the_photos_that_it_is_warmed_up_with(tmp_path, limit):
+    """TensorFlow Serving does not load a model that refuses one of them."""
+    export_saved_model(Corner(), tmp_path / "1", max_pixels=limit)
+    signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    sizes = []
+    for request in warm_up_requests(tmp_path / "1"):
+        (photo,) = tf.make_ndarray(request.inputs["image_bytes"])
+        assert signature(image_bytes=tf.constant([photo]))["num_detections"].shape == (1,)
+        sizes.append(Image.open(io.BytesIO(photo)).size)
+    assert sizes == {5000: [(81, 61), (61, 81)], 1: [(1, 1)] * 2}[limit]
 
 
 @pytest.fixture(scope="module")
@@ -274,4 +336,12 @@ def test_half_precision_is_near(tiny, tmp_path):
 def test_options_that_cannot_be(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         export_saved_model(Corner(), tmp_path / "1", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("masks", ["full", "png"])
+def test_masks_of_a_model_without_them(tmp_path, masks):
+    """A client would look for them in every answer."""
+    with pytest.raises(ValueError, match=f"masks='{masks}': the model has none.*leave masks out"):
+        export_saved_model(types.SimpleNamespace(config=TINY.replace(mask_head="none")), tmp_path / "1", masks=masks)
     assert not list(tmp_path.iterdir())

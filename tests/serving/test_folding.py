@@ -48,3 +48,20 @@ def test_group_norms_stay_and_precision_is_of_the_copy_alone():
     assert half.get_layer("backbone").compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == "float32" and len(half.weights) == len(model.weights)
     np.testing.assert_array_equal(half.weights[0], model.weights[0])
+
+
+@pytest.mark.parametrize("of_the_session", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("of_the_model", ["float32", "mixed_bfloat16"])
+def test_precision_is_the_one_asked_for_whatever_the_session_s_is(of_the_session, of_the_model):
+    """The model may have been made before the policy was changed."""
+    try:
+        keras.config.set_dtype_policy(of_the_model)
+        model = MaskRCNN(TINY)
+        keras.config.set_dtype_policy(of_the_session)
+        folded = fold_norms(model, "float32")
+        assert folded.get_layer("backbone").compute_dtype == "float32"
+        assert (folded is model) == (of_the_model == "float32")
+        assert keras.config.dtype_policy().name == of_the_session
+    finally:
+        keras.config.set_dtype_policy("float32")
+    np.testing.assert_array_equal(folded.weights[0], model.weights[0])

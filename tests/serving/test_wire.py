@@ -4,9 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from mrcnn_keras.data import read_image
+from mrcnn_keras.serving.orientation import served_orientation
 from mrcnn_keras.serving.wire import encode, name_of
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 17, 3), np.uint8)
@@ -34,6 +35,36 @@ def test_jpeg_and_png_files_go_as_they_are(mode, form, tmp_path):
 def test_a_turned_file_goes_as_it_is_with_its_upright_size(form):
     file = file_of("RGB", form, orientation=6)
     assert encode(file) == (file, (17, 12))
+
+
+def with_xmp(file, orientation):
+    """A JPEG file whose orientation is in XMP."""
+    text = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    data = b"http://ns.adobe.com/xap/1.0/\0" + text.encode()
+    return file[:2] + b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data + file[2:]
+
+
+def with_text(orientation):
+    """A PNG file whose orientation is in a text chunk, as ImageMagick writes it."""
+    exif, text, buffer = Image.Exif(), PngImagePlugin.PngInfo(), io.BytesIO()
+    exif[0x0112] = orientation
+    text.add_text("Raw profile type exif", f"\nexif\n{len(exif.tobytes()):8}\n{exif.tobytes().hex()}\n", zip=True)
+    Image.fromarray(PIXELS).save(buffer, "PNG", pnginfo=text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("file", [with_xmp(file_of("RGB", "JPEG"), 6), with_text(6)], ids=["XMP", "text chunk"])
+def test_a_turn_that_the_server_does_not_see_is_made_before(file, tmp_path):
+    (tmp_path / "image").write_bytes(file)
+    expected = read_image(file)
+    assert expected.shape == (17, 12, 3) and served_orientation(file) == 1
+    for source in (file, tmp_path / "image"):
+        sent, size = encode(source)
+        assert sent != file and size == (17, 12) and served_orientation(sent) == 1
+        np.testing.assert_array_equal(read_image(sent), expected)
+    if file.startswith(b"\xff\xd8"):  # EXIF goes before XMP
+        both = with_xmp(file_of("RGB", "JPEG", orientation=8), 6)
+        assert encode(both) == (both, (17, 12)) and served_orientation(both) == 8
 
 
 @pytest.mark.parametrize(
