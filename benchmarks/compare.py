@@ -2,21 +2,21 @@
 
 python benchmarks/compare.py [--torch-python PATH] [--model-garden-python PATH] [--detectron2-python PATH]
 
-Each contestant is a process of its own, with as many threads as the others and the Python that has its packages; one that
-is not installed is named with the command that installs it. All are loaded, as far as the memory allows (else in
+Each contestant is a process of its own, with as many threads as the others and the Python that has its packages; one
+that is not installed is named with the command that installs it. All are loaded, as far as the memory allows (else in
 groups, ours in each), and take turns round by round. Medians, least and most; processor time beside the clock's shows
-whether a neighbour took a core. Everything is done with glibc's stock allocator and with one told to keep freed memory.
+whether a neighbour took a core. All is done twice, with glibc's stock allocator and with one told to keep freed memory.
 
-inference   one 800 x 1333 photo of noise, ResNet-50-FPN, 80 classes, random weights, 1000 proposals, 100 detections with
-            masks put into the photo (Model Garden: without preparing the photo and without that), float32
-training    a step of SGD on two such photos with 10 objects and 512 RoIs each, 256 of them positive; stem, res2 and norms
-            frozen
+inference   one 800 x 1333 photo of noise, ResNet-50-FPN, 80 classes, random weights, 1000 proposals, 100 detections
+            with masks put into the photo (Model Garden: without preparing the photo and without that), float32
+training    a step of SGD on two such photos with 10 objects and 512 RoIs each, 256 RoIs in all positive; stem, res2 and
+            norms frozen
 roi_align   1000 boxes on one 200 x 336 x 256 map, forward and backward
 paste       100 masks of 28 x 28 into a photo
 
-GFLOP/s are those of the network's multiplications, next to the best that convolutions reach in the same rounds. The peak
-memory is the process' own, as the operating system counts it. A cold start is everything from the start of the process to
-its first answer. matterport's Mask R-CNN is not among the contestants: what pip has of it needs Keras before version 2.4.
+GFLOP/s are those of the network's multiplications, next to the best that convolutions reach in the same rounds. The
+peak memory is the process' own, as the operating system counts it. A cold start is all the time from the start of the
+process to its first answer. matterport's Mask R-CNN is no contestant: what pip has of it needs the Keras of 2019.
 """
 
 import argparse
@@ -37,7 +37,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in INTERPRETERS:
-        parser.add_argument(f"--{name}-python", metavar="PATH", default=sys.executable, help=f"that has {name}'s packages")
+        parser.add_argument(
+            f"--{name}-python", metavar="PATH", default=sys.executable, help=f"that has {name}'s packages"
+        )
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=WORKLOADS)
     names = [contestant.name for contestant in CONTESTANTS]
     parser.add_argument("--contestants", nargs="+", choices=names, default=names)
@@ -45,7 +47,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5, help="measured turns of each (default %(default)s)")
     parser.add_argument("--warmups", type=int, default=1, help="turns before them (default %(default)s)")
-    parser.add_argument("--memory", type=float, default=0.9 * machine.free_memory(), metavar="GIB", help="for all at once")
+    parser.add_argument(
+        "--memory", type=float, default=0.9 * machine.free_memory(), metavar="GIB", help="for all at once"
+    )
     parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="that one answer may take")
     parser.add_argument("--profile", action="store_true", help="also the time of each stage of our inference")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("comparison_results"), metavar="DIR")

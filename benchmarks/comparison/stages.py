@@ -1,4 +1,4 @@
-"""How long each stage of a detection takes, by TensorFlow's profiler: the operations of the graph that is really run."""
+"""How long each stage of a detection takes: the operations that are really run, by TensorFlow's profiler."""
 
 import glob
 import re

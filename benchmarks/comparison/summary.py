@@ -19,8 +19,8 @@ def rows(workload: str, allocator: str, groups: Sequence[Sequence[Record]]) -> l
         groups: the records of those that took turns with each other.
 
     Returns: rows with "workload", "allocator", "contestant", "case", "median", "min", "max" (seconds), "cpu_per_wall",
-    "rounds", "times_ours" (the median by that of ours in the same group), "gflops" and "of_peak" where the work has been
-    counted, "peak_gib", "cold_start", "versions", "counts" and "as_expected". One that failed has "error".
+    "rounds", "times_ours" (the median by that of ours in the same group), "gflops" and "of_peak" where the work has
+    been counted, "peak_gib", "cold_start", "versions", "counts" and "as_expected". One that failed has "error".
     """
     best = peak(groups).get("convolutions")
     shared = {"workload": workload, "allocator": allocator}
@@ -51,7 +51,9 @@ def best_peers(made: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each case's quickest contestant that is not ours: "case", "contestant", and "ratio", ours by its time."""
     found = []
     for case in dict.fromkeys(row["case"] for row in made):
-        peers = [r for r in made if r["case"] == case and "times_ours" in r and not r["contestant"].startswith(REFERENCE)]
+        peers = [
+            r for r in made if r["case"] == case and "times_ours" in r and not r["contestant"].startswith(REFERENCE)
+        ]
         if peers:
             row = max(peers, key=lambda r: 1 / r["times_ours"])
             found.append({"case": case, "contestant": row["contestant"], "ratio": 1 / row["times_ours"]})

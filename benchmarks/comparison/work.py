@@ -1,7 +1,7 @@
 """The work that every contestant does: the same photo, objects, boxes and masks. NumPy only.
 
-Where random weights would leave work undone, the settings here see to it that it is all done: sums do not grow from block
-to block, no score is 0, and a RoI counts as positive from an IoU on that leaves as many positives as a step may have.
+Random weights would leave work undone. So every contestant halves the factors of its norms, or the sums grow from block
+to block and scores become 0; and a RoI counts as positive from an IoU on that gives as many positives as a step may have.
 """
 
 import numpy as np

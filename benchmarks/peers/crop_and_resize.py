@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-
 from comparison import work
 from comparison.child import Work, serve
 from comparison.pooling import tensorflow_cases

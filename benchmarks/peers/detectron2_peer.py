@@ -94,7 +94,10 @@ def _model(variant: str):
     config = model_zoo.get_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml", trained=False)
     config.MODEL.DEVICE, config.MODEL.WEIGHTS = "cpu", ""
     config.MODEL.RPN.POST_NMS_TOPK_TRAIN = config.MODEL.RPN.POST_NMS_TOPK_TEST = work.PROPOSALS
-    config.MODEL.RPN.PRE_NMS_TOPK_TRAIN, config.MODEL.RPN.PRE_NMS_TOPK_TEST = work.PRE_NMS["train"], work.PRE_NMS["test"]
+    config.MODEL.RPN.PRE_NMS_TOPK_TRAIN, config.MODEL.RPN.PRE_NMS_TOPK_TEST = (
+        work.PRE_NMS["train"],
+        work.PRE_NMS["test"],
+    )
     config.MODEL.ROI_HEADS.SCORE_THRESH_TEST = 0.0
     config.MODEL.ROI_HEADS.IOU_THRESHOLDS = [work.POSITIVE_IOU]
     config.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = work.ROIS

@@ -1,11 +1,10 @@
 """TensorFlow Model Garden's Mask R-CNN (`tf-models-official`), with a box head of two fully connected layers.
 
-Inference begins with a normalised, padded photo and ends with the masks in their boxes. RoIAlign is the function that its
-aligner layer calls.
+Inference begins with a normalised, padded photo and ends with the masks in their boxes. RoIAlign is the function that
+its aligner layer calls.
 """
 
 import numpy as np
-
 from comparison import work
 from comparison.child import Work, aside, serve
 from comparison.pooling import tensorflow_cases
@@ -51,7 +50,8 @@ def roi_align(variant: str) -> Work:
     boxes = tf.constant(work.make_boxes(work.PROPOSALS)[None, :, [1, 0, 3, 2]])
 
     def make(size):
-        return lambda features: multilevel_crop_and_resize({"2": features}, boxes, size)[0]
+        shape = (work.PROPOSALS, size, size, work.CHANNELS)
+        return lambda features: tf.reshape(multilevel_crop_and_resize({"2": features}, boxes, size), shape)
 
     return Work(tensorflow_cases({(size, 2): make(size) for size in work.POOLED}))
 

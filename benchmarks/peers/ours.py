@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-
 from comparison import convolutions, stages, work
 from comparison.child import Work, aside, serve
 from comparison.pooling import tensorflow_cases

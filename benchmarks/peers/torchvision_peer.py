@@ -1,7 +1,6 @@
 """torchvision's Mask R-CNN, with contiguous tensors or (variant "channels_last") with channels last."""
 
 import numpy as np
-
 from comparison import convolutions, work
 from comparison.child import Work, aside, serve
 
