@@ -100,4 +100,4 @@ def heats(contestants: Sequence[Contestant], workload: str, budget: float) -> li
             used = sum(c.gib[workload] for c in reference)
         groups[-1].append(contestant)
         used += need
-    return groups or [reference]
+    return groups or [reference] * bool(reference)

@@ -1,7 +1,9 @@
 """The work that every contestant does: the same photo, objects, boxes and masks. NumPy only.
 
-Random weights would leave work undone. So every contestant halves the factors of its norms, or the sums grow from block
-to block and scores become 0; and a RoI counts as positive from an IoU on that gives as many positives as a step may have.
+Random weights would leave work undone. So every contestant halves the factors of its norms, or the sums would grow from
+block to block and scores become 0. With random weights most proposals are anchors of the finest level; training's are
+four times as large as the paper's, as large as the objects, and a RoI counts as positive from a low IoU on, so that a
+step has as many positives as it may have.
 """
 
 import numpy as np
@@ -17,7 +19,8 @@ OBJECTS = 10
 ROIS = 512
 POSITIVE_FRACTION = 0.25
 POSITIVES = IMAGES * int(ROIS * POSITIVE_FRACTION)
-POSITIVE_IOU = 0.2
+POSITIVE_IOU = 0.1
+TRAINING_ANCHORS = (128, 256, 512, 1024, 2048)
 PRE_NMS = {"train": 2000, "test": 1000}
 LEARNING_RATE = 1e-4
 MOMENTUM = 0.9
@@ -43,7 +46,7 @@ def photo() -> np.ndarray:
 def objects() -> tuple[np.ndarray, np.ndarray]:
     """Boxes (2, 10, 4) float32 xyxy inside the photos, and class ids (2, 10) int32, of the training step."""
     rng = np.random.default_rng(1)
-    side = np.exp(rng.uniform(np.log(100), np.log(400), (IMAGES, OBJECTS, 2)))
+    side = np.exp(rng.uniform(np.log(100), np.log(250), (IMAGES, OBJECTS, 2)))
     corner = rng.uniform(0, 1, (IMAGES, OBJECTS, 2)) * (np.array(PHOTO[::-1]) - side)
     boxes = np.concatenate([corner, corner + side], axis=2).astype(np.float32)
     return boxes, rng.integers(0, CLASSES, (IMAGES, OBJECTS), np.int32)

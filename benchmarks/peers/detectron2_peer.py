@@ -26,7 +26,7 @@ def training(variant: str) -> Work:
     import torch
     from detectron2.utils.events import EventStorage
 
-    model = _model(variant).train()
+    model = _model(variant, training=True).train()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.SGD(weights, work.LEARNING_RATE, work.MOMENTUM, weight_decay=work.WEIGHT_DECAY)
     batch, seen = _batch(), {}
@@ -85,7 +85,7 @@ def paste(variant: str) -> Work:
     return Work({"100 masks": lambda: paste_masks_in_image(probs, boxes, work.PHOTO, threshold=0.5)})
 
 
-def _model(variant: str):
+def _model(variant: str, training: bool = False):
     import torch
     from detectron2 import model_zoo
     from detectron2.layers import FrozenBatchNorm2d
@@ -103,6 +103,9 @@ def _model(variant: str):
     config.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = work.ROIS
     config.MODEL.ROI_HEADS.POSITIVE_FRACTION = work.POSITIVE_FRACTION
     config.TEST.DETECTIONS_PER_IMAGE = work.DETECTIONS
+    if training:
+        config.MODEL.ANCHOR_GENERATOR.SIZES = [[size] for size in work.TRAINING_ANCHORS]
+    torch.manual_seed(0)
     model = build_model(config)
     with aside():
         for module in model.modules():

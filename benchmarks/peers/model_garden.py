@@ -32,7 +32,7 @@ def training(variant: str) -> Work:
     import tensorflow as tf
     import tf_keras
 
-    task, model = _task_and_model()
+    task, model = _task_and_model(work.TRAINING_ANCHORS[0])
     _freeze(model)
     optimizer = tf_keras.optimizers.legacy.SGD(work.LEARNING_RATE, work.MOMENTUM)
     with aside():
@@ -65,11 +65,13 @@ def paste(variant: str) -> Work:
     return Work({"100 masks": lambda: paste_instance_masks(probs, boxes, *work.PHOTO)})
 
 
-def _task_and_model():
+def _task_and_model(finest_anchor: float = 32):
+    import tf_keras
     from official.vision.configs import maskrcnn as configs
     from official.vision.tasks.maskrcnn import MaskRCNNTask
 
     model = configs.MaskRCNN(num_classes=work.CLASSES + 1, input_size=[*work.PADDED, 3])
+    model.anchor.anchor_size = finest_anchor / 2**model.min_level
     model.norm_activation.use_sync_bn = False
     model.detection_head.num_convs, model.detection_head.num_fcs = 0, 2
     model.detection_generator.pre_nms_score_threshold = 0.0
@@ -80,6 +82,7 @@ def _task_and_model():
     sampler.num_sampled_rois, sampler.foreground_fraction = work.ROIS, work.POSITIVE_FRACTION
     sampler.foreground_iou_threshold = sampler.background_iou_high_threshold = work.POSITIVE_IOU
     model.mask_sampler.num_sampled_masks = work.POSITIVES // work.IMAGES
+    tf_keras.utils.set_random_seed(0)
     task = MaskRCNNTask(configs.MaskRCNNTask(model=model))
     built = task.build_model()
     with aside():

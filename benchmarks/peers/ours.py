@@ -23,7 +23,7 @@ def training(variant: str) -> Work:
     """One step of SGD on two photos."""
     import tensorflow as tf
 
-    model = _model(variant)
+    model = _model(variant, anchor_sizes=work.TRAINING_ANCHORS)
     model.compile(learning_rate=work.LEARNING_RATE)
     model.optimizer.build(model.trainable_variables)
     model.make_train_function()
@@ -75,7 +75,7 @@ def profile(variant: str) -> Work:
     return Work({"inference": detect}, lambda: stages.seconds(detect))
 
 
-def _model(variant: str):
+def _model(variant: str, **fields):
     import keras
 
     if variant == "bfloat16":
@@ -96,6 +96,7 @@ def _model(variant: str):
             roi_positive_fraction=work.POSITIVE_FRACTION,
             momentum=work.MOMENTUM,
             weight_decay=work.WEIGHT_DECAY,
+            **fields,
         )
     )
     with aside():

@@ -25,7 +25,7 @@ def training(variant: str) -> Work:
     """One step of SGD on two photos."""
     import torch
 
-    model = _model(variant).train()
+    model = _model(variant, _large_anchors()).train()
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.SGD(weights, work.LEARNING_RATE, work.MOMENTUM, weight_decay=work.WEIGHT_DECAY)
     photo = torch.from_numpy(work.photo()).permute(2, 0, 1) / 255.0
@@ -103,15 +103,18 @@ def peak(variant: str) -> Work:
     return Work(convolutions.cases(make))
 
 
-def _model(variant: str):
+def _model(variant: str, anchors=None):
     """ResNet-50-FPN, the stem and res2 frozen, every norm frozen."""
+    import torch
     from torchvision.models.detection import MaskRCNN
     from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
+    torch.manual_seed(0)
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, trainable_layers=3)
     model = MaskRCNN(
         backbone,
         work.CLASSES + 1,
+        rpn_anchor_generator=anchors,
         rpn_pre_nms_top_n_train=work.PRE_NMS["train"],
         rpn_pre_nms_top_n_test=work.PRE_NMS["test"],
         rpn_post_nms_top_n_train=work.PROPOSALS,
@@ -128,6 +131,13 @@ def _model(variant: str):
             if type(module).__name__ == "FrozenBatchNorm2d":
                 module.weight *= 0.5
     return _in_format(model, variant)
+
+
+def _large_anchors():
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
+    sizes = tuple((size,) for size in work.TRAINING_ANCHORS)
+    return AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
 
 
 def _in_format(thing, variant: str):

@@ -115,6 +115,7 @@ def test_groups_fit_into_the_memory_with_ours_in_each():
     assert len(heats(training, "training", 1000)) == 1
     assert [len(group) for group in heats(training, "training", 1)] == [2] * (len(training) - 1)
     assert heats(training[:1], "training", 1) == [training[:1]]
+    assert heats([], "training", 1) == []
 
 
 def make_record(name, walls, workload="inference", **others):
