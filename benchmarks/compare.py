@@ -96,7 +96,7 @@ def measure(args: argparse.Namespace, present: dict, workload: str, allocator: s
     """One part of the report."""
     print(f"\n{workload}, {allocator} allocator", flush=True)
     entering = [contestant for contestant in present.values() if workload in contestant.gib]
-    probes = [c for c in present.values() if PEAK in c.gib] if workload in report.WIDE else []
+    probes = contestants.probes(list(present.values())) if workload in report.WIDE else []
     budget = args.memory - sum(contestant.gib[PEAK] for contestant in probes)
     groups = []
     for heat in contestants.heats(entering, workload, budget):

