@@ -48,7 +48,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="measured turns of each (default %(default)s)")
     parser.add_argument("--warmups", type=int, default=1, help="turns before them (default %(default)s)")
     parser.add_argument(
-        "--memory", type=float, default=0.9 * machine.free_memory(), metavar="GIB", help="for all at once"
+        "--memory", type=float, default=0.95 * machine.free_memory(), metavar="GIB", help="for all at once"
     )
     parser.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="that one answer may take")
     parser.add_argument("--profile", action="store_true", help="also the time of each stage of our inference")

@@ -51,23 +51,23 @@ _DETECTRON2 = {
     "interpreter": "detectron2",
 }
 _SMALL = {"roi_align": 2.5, "paste": 1.0}
-_PEAK = {PEAK: 1.5}
+_PEAK = {PEAK: 1.0}
 
 CONTESTANTS = (
-    Contestant(REFERENCE, **_OURS, gib={"inference": 2.5, "training": 6.0, **_SMALL, **_PEAK}),
-    Contestant("ours-bfloat16", **_OURS, gib={"inference": 2.5, "training": 5.5, "roi_align": 2.5}, variant="bfloat16"),
-    Contestant("torchvision", **_TORCH, gib={"inference": 2.5, "training": 6.0, **_SMALL, **_PEAK}),
+    Contestant(REFERENCE, **_OURS, gib={"inference": 2.5, "training": 5.0, **_SMALL, **_PEAK}),
+    Contestant("ours-bfloat16", **_OURS, gib={"inference": 2.5, "training": 4.5, "roi_align": 2.5}, variant="bfloat16"),
+    Contestant("torchvision", **_TORCH, gib={"inference": 2.5, "training": 5.0, **_SMALL, **_PEAK}),
     Contestant(
-        "torchvision-channels-last", **_TORCH, gib={"inference": 2.5, "training": 6.0, "roi_align": 2.5, **_PEAK},
+        "torchvision-channels-last", **_TORCH, gib={"inference": 2.5, "training": 5.0, "roi_align": 2.5, **_PEAK},
         variant="channels_last",
     ),
     Contestant(
         "model-garden", "model_garden", "official", "pip install tf-models-official", "model-garden",
-        {"inference": 3.0, "training": 9.5, **_SMALL},
+        {"inference": 3.0, "training": 8.5, **_SMALL},
     ),
-    Contestant("detectron2", **_DETECTRON2, gib={"inference": 2.5, "training": 7.0, **_SMALL}),
+    Contestant("detectron2", **_DETECTRON2, gib={"inference": 2.5, "training": 6.0, **_SMALL}),
     Contestant(
-        "detectron2-channels-last", **_DETECTRON2, gib={"inference": 2.5, "training": 7.0}, variant="channels_last"
+        "detectron2-channels-last", **_DETECTRON2, gib={"inference": 2.5, "training": 6.0}, variant="channels_last"
     ),
     Contestant("crop-and-resize", "crop_and_resize", "tensorflow", "pip install tensorflow", "", {"roi_align": 2.5}),
 )  # fmt: skip
