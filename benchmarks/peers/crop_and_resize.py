@@ -1,7 +1,5 @@
 """`tf.image.crop_and_resize` sampling the points of RoIAlign; only a RoIAlign."""
 
-import functools
-
 import numpy as np
 from comparison import work
 from comparison.child import Work, serve
@@ -11,8 +9,11 @@ from comparison.pooling import tensorflow_cases
 def roi_align(variant: str) -> Work:
     """Two samples on a side of each bin."""
     boxes = work.make_boxes(work.PROPOSALS)
-    pool = {size: functools.partial(pooled, boxes=boxes, scale=1 / work.STRIDE, size=size) for size in work.POOLED}
-    return Work(tensorflow_cases({(size, 2): function for size, function in pool.items()}))
+
+    def make(size):
+        return lambda features: pooled(features, boxes, 1 / work.STRIDE, size)
+
+    return Work(tensorflow_cases({(size, 2): make(size) for size in work.POOLED}))
 
 
 def pooled(features, boxes: np.ndarray, scale: float, size: int):
