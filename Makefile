@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Processes that run tests.
 WORKERS ?= 2
+# Options of benchmarks/compare.py, which "make bench" runs; the other benchmarks are run by name.
+COMPARE ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What pyproject.toml needs to build: installed first, so that pip does not fetch a second TensorFlow just to build.
@@ -27,7 +29,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 
 bench: $(STAMP)
-	set -e; for file in benchmarks/*.py; do $(BIN)/python $$file; done
+	$(BIN)/python benchmarks/compare.py --profile $(COMPARE)
 
 # The README's picture, from the demo's.
 picture: $(STAMP)

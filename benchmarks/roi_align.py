@@ -6,7 +6,6 @@ gradient of the map. crop_and_resize samples the same points (two on a side of e
 
 import argparse
 import os
-import platform
 import statistics
 import time
 
@@ -14,33 +13,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
+from comparison.machine import processor
+from comparison.work import make_boxes
+from peers.crop_and_resize import pooled as crop_and_resize
 
 from mrcnn_keras import ops
 
 IMAGE = (800, 1344)
 STRIDES = (4, 8, 16, 32)
 CROP = "crop_and_resize"
-
-
-def make_boxes(count: int, seed: int = 0) -> np.ndarray:
-    """Boxes (count, 4) inside the image: sides around 16 to 512 pixels, as many small as large on a log scale."""
-    rng = np.random.default_rng(seed)
-    side = np.exp(rng.uniform(np.log(16), np.log(512), (count, 1)))
-    size = np.minimum(side * np.exp(rng.normal(0, 0.3, (count, 2))), (IMAGE[1] - 2, IMAGE[0] - 2))
-    corner = 1 + rng.uniform(0, 1, (count, 2)) * ((IMAGE[1] - 2, IMAGE[0] - 2) - size)
-    return np.concatenate([corner, corner + size], axis=1).astype(np.float32)
-
-
-def crop_and_resize(features, boxes, scale: float, size: int):
-    """The same samples by TensorFlow's own operation: bin centres as corners of its grid, then their mean."""
-    height, width = features.shape[1:3]
-    low, high = boxes[:, :2] * scale - 0.5, boxes[:, 2:] * scale - 0.5
-    step = (high - low) / (2 * size)
-    first, last = low + step / 2, high - step / 2
-    grid = np.array([width - 1, height - 1], np.float32)
-    corners = tf.concat([(first / grid)[:, ::-1], (last / grid)[:, ::-1]], axis=1)
-    crops = tf.image.crop_and_resize(features, corners, tf.zeros(len(boxes), tf.int32), (2 * size, 2 * size))
-    return tf.nn.avg_pool2d(crops, 2, 2, "VALID")
 
 
 def make_cases(boxes: np.ndarray):
@@ -97,15 +78,6 @@ def check_same(contestants: dict, maps) -> float:
     """Largest difference of any contestant from the first."""
     first, *others = [function(*maps).numpy() for function in contestants.values()]
     return max(float(np.abs(first - other).max()) for other in others)
-
-
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main() -> None:
