@@ -19,6 +19,7 @@ from mrcnn_keras import MaskRCNN
 from mrcnn_keras.presets import PRESETS, preset_config
 
 HEIGHT, WIDTH, DETECTIONS = 800, 1333, 100
+CONVOLUTIONS = ("Conv2D", "MrcnnKeras>Conv3x3")
 
 
 def parameters(model) -> int:
@@ -71,10 +72,10 @@ def _count(layer, *shapes, others=()):
 
 
 def _multiply_adds_of(op):
-    if op.type not in ("Conv2D", "MatMul", "BatchMatMulV2", "Conv2DBackpropInput"):
+    if op.type not in (*CONVOLUTIONS, "MatMul", "BatchMatMulV2", "Conv2DBackpropInput"):
         return 0
     outputs = np.prod(op.outputs[0].shape)
-    if op.type == "Conv2D":
+    if op.type in CONVOLUTIONS:
         return int(outputs * np.prod(op.inputs[1].shape[:3]))
     if op.type == "Conv2DBackpropInput":  # every input meets the whole kernel
         return int(np.prod(op.inputs[2].shape) * np.prod(op.inputs[1].shape[:3]))
