@@ -63,7 +63,7 @@ _drawn = contextvars.ContextVar("drawn", default=True)
 
 @contextlib.contextmanager
 def undrawn() -> Iterator[None]:
-    """A context whose graphs have zeros for random weights, since those of a file follow: two thirds of the time."""
+    """A context whose graphs have zeros for random weights, since those of a file follow."""
     token = _drawn.set(False)
     try:
         yield

@@ -26,8 +26,8 @@ class ResNet(NormedLayer):
         non_local: non-local blocks in each stage from res2 on: one stands right before the stage's last block (Wang et
             al., section 5), more before every second block from there.
         gradient_checkpointing: keep no more than each trained block's input for the gradients, and compute the rest
-            again when they are (Chen et al., 2016): a third more work in the backbone for less memory. Not for norms
-            that keep statistics of the batches, which would count each batch twice.
+            again when they are (Chen et al., 2016). Not for norms that keep statistics of the batches, which would
+            count each batch twice.
         norm, norm_momentum, norm_epsilon, norm_groups, norm_bias: passed to every `ConvNorm`.
 
     Inputs: (B, H, W, 3). Returns: list [c2, c3, c4, c5] of (B, ceil(H / s), ceil(W / s), C), s = 4, 8, 16, 32, or 16

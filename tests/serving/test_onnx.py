@@ -14,23 +14,12 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("tf2onnx")
 runtime = pytest.importorskip("onnxruntime")
 
-TINY = tiny.TINY.replace(
-    class_names=("cat", "dog", "bird"),
-    image_min_side=64,
-    image_max_side=128,
-    backbone_norm="frozen",
-    rpn_pre_nms_topk_test=100,
-    rpn_post_nms_topk_test=30,
-    score_threshold=0.1,
-    max_detections=13,
-)
 C4 = {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5", "roi_sampling_ratio": 0}
-KEYPOINTS = {"num_keypoints": 3, "keypoint_head_dim": 8, "keypoint_head_convs": 1}
 
 
 def make_model(**fields):
     """A model of the configuration above with other fields."""
-    return tiny.decided_model(TINY.replace(**fields))
+    return tiny.decided_model(tiny.NORMED.replace(**fields))
 
 
 def run_file(path, inputs):
@@ -56,7 +45,7 @@ def assert_same(model, path, inputs):
 def exported(tmp_path_factory):
     """A model with masks and keypoints and its file."""
     path = tmp_path_factory.mktemp("onnx") / "new" / "model.onnx"
-    model = make_model(**KEYPOINTS)
+    model = make_model(**tiny.KEYPOINTS)
     model.export(path, format="onnx")
     return model, path
 
@@ -156,7 +145,7 @@ def test_mixed_precision_is_written_in_float32(tmp_path):
 class Unused:
     """Stands in for a model; nothing of it is converted."""
 
-    config = TINY
+    config = tiny.NORMED
 
 
 @pytest.mark.parametrize(
@@ -178,7 +167,7 @@ def test_a_folder_is_not_written_over(tmp_path):
 
 def test_what_onnx_cannot_pool(tmp_path):
     model = Unused()
-    model.config = TINY.replace(roi_reduce="max", roi_sampling_ratio=0)
+    model.config = tiny.NORMED.replace(roi_reduce="max", roi_sampling_ratio=0)
     with pytest.raises(ValueError, match="give the config a roi_sampling_ratio"):
         export_onnx(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -11,19 +11,7 @@ from mrcnn_keras.serving import export_stablehlo, load_stablehlo, model_info
 
 from . import tiny
 
-CONFIG = tiny.TINY.replace(
-    class_names=("cat", "dog", "bird"),
-    image_min_side=64,
-    image_max_side=128,
-    backbone_norm="frozen",
-    rpn_pre_nms_topk_test=100,
-    rpn_post_nms_topk_test=30,
-    score_threshold=0.1,
-    max_detections=13,
-    num_keypoints=3,
-    keypoint_head_dim=8,
-    keypoint_head_convs=1,
-)
+CONFIG = tiny.NORMED.replace(**tiny.KEYPOINTS)
 SIZES, HEIGHT, WIDTH = [(64, 96), (50, 90)], 64, 96
 
 
