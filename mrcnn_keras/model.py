@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -9,11 +10,16 @@ import tensorflow as tf
 
 from .config import MaskRCNNConfig, make_config
 from .inference.ahead import background, one_ahead
+from .inference.augmentation import ONE_LOOK, TestTimeAugmentation, as_augmentation
 from .inference.detections import Detections
+from .inference.merging import Merging, class_thresholds
 from .inference.postprocess import check_masks, to_detections
 from .inference.preprocess import read_resized, stack_images
 from .inference.replicas import ReplicaFunction, local_replicas
+from .inference.several_passes import SeveralPasses
+from .inference.tiling import Tiles, detect_in_tiles
 from .network import build_graphs, undrawn
+from .network_passes import NetworkPasses
 from .presets import preset_config
 from .training.trainer import Trainer
 
@@ -41,6 +47,7 @@ class MaskRCNN(Trainer):
         self.config = config
         self.training_graph = keras.Model(graphs.training_inputs, graphs.losses, name="training")
         self.loss_trackers = {key: keras.metrics.Mean(name=key) for key in ("loss", *graphs.losses)}
+        self._builder = graphs.builder
         self._detect_function = None
         self.load_report = None
 
@@ -111,30 +118,54 @@ class MaskRCNN(Trainer):
         self,
         images: Any,
         batch_size: int = 1,
-        score_threshold: float | None = None,
+        score_threshold: float | Mapping[str, float] | None = None,
         masks: str | None = "bitmap",
+        *,
+        tta: bool | TestTimeAugmentation | None = None,
+        soft_nms_sigma: float = 0.0,
+        tiles: bool | int | Tiles | None = None,
+        proposals: "MaskRCNN | Sequence | None" = None,
     ) -> list[Detections]:
         """Find the objects in images.
 
-        While the network works on some, threads read and resize the next, and paste the masks of those before.
+        While the network works on some, threads read and resize the next, and paste the masks of those before. With
+        one of the options from `tta` on, or thresholds by class, boxes are put together outside the network, and
+        images come one batch after the other.
 
         Args:
             images: one image or a list of them: RGB uint8 array (H, W, 3), path or PIL image, of any sizes.
             batch_size: images that go through the network together, padded to a common size; on each replica where the
-                model was made under a strategy, and on all `local_replicas` at the same time.
+                model was made under a strategy, and on all `local_replicas` at the same time. With `tiles`, tiles.
             score_threshold: keep detections above this score; None: the config's. Only higher values have an effect.
+                Or class name -> threshold, lower ones too; the config's for the other classes.
             masks: "bitmap" for `Detections.masks`, "rle" for `Detections.rles` (COCO run lengths), None for neither.
+            tta: test-time augmentation (appendix B): several views of each image, those of the config if True.
+            soft_nms_sigma: of Soft-NMS (Bodla et al., ICCV 2017), such as 0.5: boxes that overlap better ones of their
+                class lose score and are not dropped; 0: as usual.
+            tiles: cut images into tiles of this side, see `inference.Tiles`; for very large ones. Their objects can be
+                more than `max_detections`. With many, take masks="rle".
+            proposals: where to look, in place of the RPN: for each image (N, 4) float32 xyxy in its pixels; or another
+                model, whose RPN gives them.
 
         Returns:
             One `Detections` an image, boxes and masks in the frame of the image as given.
 
         Raises:
-            ValueError: an image that cannot be read, by name; or `masks` is none of the three.
+            ValueError: an image that cannot be read, by name, or an option out of its range.
         """
         images = list(images) if isinstance(images, (list, tuple)) else [images]
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: expected a whole number from 1 up")
         check_masks(masks)
+        if tiles is not None and tiles is not False:
+            if proposals is not None:
+                raise ValueError("proposals are of whole images, so there can be no tiles")
+            options = {"tta": tta, "soft_nms_sigma": soft_nms_sigma, "score_threshold": score_threshold}
+            return self._detect_in_tiles(images, batch_size, masks, Tiles.of(tiles), options)
+        several = self._several_passes(score_threshold, tta, soft_nms_sigma, proposals)
+        if several is not None:
+            given = None if proposals is None or several.rpn else list(proposals)
+            return self._detect_in_passes(several, images, batch_size, masks, given)
         if self._detect_function is None:
             self._detect_function = self._make_detect_function()
         chunks = [_parts(chunk, batch_size) for chunk in _parts(images, batch_size * self.local_replicas)]
@@ -142,6 +173,47 @@ class MaskRCNN(Trainer):
             network = functools.partial(self._begin_network, begin, score_threshold, masks)
             found = one_ahead(network, one_ahead(functools.partial(self._begin_reading, begin), chunks))
             return [one for chunk in found for one in chunk]
+
+    def _detect_in_tiles(self, images, batch_size, masks, tiles, options):
+        c = self.config
+        inner = functools.partial(self.detect, batch_size=batch_size, masks=masks and "rle", **options)
+        together = 4 * batch_size * self.local_replicas  # so that some are read and pasted beside the network
+        cut = tiles.filled(c.image_min_side), c.nms_threshold, masks, together
+        return [detect_in_tiles(inner, image, *cut) for image in images]
+
+    def _several_passes(self, score_threshold, tta, soft_nms_sigma, proposals) -> SeveralPasses | None:
+        """What detects with these options; None where the graph of the model does."""
+        c, augmentation = self.config, as_augmentation(tta, self.config)
+        usual = augmentation == ONE_LOOK and not soft_nms_sigma and proposals is None
+        if usual and not isinstance(score_threshold, Mapping):
+            return None
+        thresholds = class_thresholds(score_threshold, c)
+        merging = Merging(thresholds, c.max_detections, c.nms_threshold, soft_nms_sigma)
+        rpn = proposals._passes if isinstance(proposals, MaskRCNN) else None
+        return SeveralPasses(self._passes, c, augmentation, merging, rpn)
+
+    def _detect_in_passes(self, several, images, batch_size, masks, proposals):
+        if proposals is not None and len(proposals) != len(images):
+            raise ValueError(f"proposals of {len(proposals)} images were given for {len(images)} images")
+        found, step = [], batch_size * self.local_replicas
+        for first in range(0, len(images), step):
+            parts = _parts(images[first : first + step], batch_size)
+            given = None if proposals is None else _parts(proposals[first : first + step], batch_size)
+            for part, (outputs, sizes) in zip(parts, several(parts, given), strict=True):
+                options = {"masks": masks, "images": part, **self._finishing}
+                found += to_detections(outputs, sizes, sizes, self.config.names, **options)
+        return found
+
+    @functools.cached_property
+    def _passes(self) -> NetworkPasses:
+        return NetworkPasses(self._builder, self.distribute_strategy)
+
+    @property
+    def _finishing(self) -> dict[str, Any]:
+        """Arguments of `to_detections` that the config decides about."""
+        c = self.config
+        keypoints = {"keypoint_names": c.keypoint_names, "keypoint_skeleton": c.keypoint_skeleton}
+        return {"mask_paste": c.mask_paste, **keypoints}
 
     def _begin_reading(self, begin, parts):
         """Threads read and resize the images of a chunk, one part for each replica; the result is what goes in."""
@@ -155,9 +227,8 @@ class MaskRCNN(Trainer):
         """Runs the network on a chunk; threads make `Detections` of the result, in the order of the images."""
         parts, batches = prepared
         c = self.config
-        options = {"masks": masks, "score_threshold": score_threshold, "mask_paste": c.mask_paste}
+        options = {"masks": masks, "score_threshold": score_threshold, **self._finishing}
         options |= {"square_side": c.image_max_side * c.square_padding, "inclusive": c.box_inclusive}
-        options |= {"keypoint_names": c.keypoint_names, "keypoint_skeleton": c.keypoint_skeleton}
         outputs = self._detect_function([(batch["images"], batch["image_sizes"]) for batch, _ in batches])
         finishing = [
             begin(functools.partial(to_detections, images=part, **options), output, batch["image_sizes"], size, c.names)

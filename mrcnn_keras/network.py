@@ -32,12 +32,13 @@ ROI_LEVELS = 4  # RoIs take their features from P2..P5; P6 is for proposals only
 
 @dataclasses.dataclass(frozen=True)
 class Graphs:
-    """Symbolic inputs and outputs, dictionaries by name, of both graphs."""
+    """Symbolic inputs and outputs, dictionaries by name, of both graphs; and what holds their layers."""
 
     inputs: dict[str, keras.KerasTensor]
     outputs: dict[str, keras.KerasTensor]
     training_inputs: dict[str, keras.KerasTensor]
     losses: dict[str, keras.KerasTensor]
+    builder: "GraphBuilder"
 
 
 def build_graphs(config: MaskRCNNConfig) -> Graphs:
@@ -52,7 +53,7 @@ def build_graphs(config: MaskRCNNConfig) -> Graphs:
     Weights are drawn from `config.seed`; Python's own random state is left as it was.
     """
     with _seeded(config.seed):
-        builder = _GraphBuilder(config)
+        builder = GraphBuilder(config)
         if not _drawn.get():
             builder.start_from_zeros()
         return builder.build()
@@ -82,7 +83,12 @@ def _seeded(seed: int) -> Iterator[None]:
         random.setstate(state)
 
 
-class _GraphBuilder:
+class GraphBuilder:
+    """The layers that a config asks for, and how they are connected.
+
+    Its methods take tensors as well as symbolic ones: see `network_passes`.
+    """
+
     def __init__(self, config: MaskRCNNConfig):
         self.config = c = config
         self.norm = {
@@ -163,18 +169,26 @@ class _GraphBuilder:
         self.images = images = keras.Input((None, None, 3), name="images", dtype="float32")
         image_sizes = keras.Input((2,), name="image_sizes", dtype="float32")
         inputs = {"images": images, "image_sizes": image_sizes}
-        features = self.backbone(self.normalize(images, image_sizes))
-        features = self.fpn(features) if self.fpn else features[-1:]
-        anchors = self.anchors(features, images)
-        if self.config.box_inclusive:
-            inclusive = InclusiveBoxes(name="inclusive_anchors")
-            anchors = [inclusive(level) for level in anchors]
-        rpn = (*self.rpn_head(features), anchors)
+        features = self.feature_maps = self.features(images, image_sizes)
+        rpn = self.rpn(features, images)
         windows = self.windows(images, image_sizes)
         outputs = self._inference(features[:ROI_LEVELS], rpn, windows)
         ground_truth = self._ground_truth()
         losses = self._training(features[:ROI_LEVELS], rpn, windows, ground_truth)
-        return Graphs(inputs, outputs, {**inputs, **ground_truth}, losses)
+        return Graphs(inputs, outputs, {**inputs, **ground_truth}, losses, self)
+
+    def features(self, images, image_sizes) -> list:
+        """Feature maps (B, H, W, C) of images (B, H, W, 3) and image_sizes (B, 2), finest first."""
+        features = self.backbone(self.normalize(images, image_sizes))
+        return self.fpn(features) if self.fpn else features[-1:]
+
+    def rpn(self, features, images) -> tuple[list, list, list]:
+        """Logits, deltas and anchors of each level."""
+        anchors = self.anchors(features, images)
+        if self.config.box_inclusive:
+            inclusive = InclusiveBoxes(name="inclusive_anchors")
+            anchors = [inclusive(level) for level in anchors]
+        return (*self.rpn_head(features), anchors)
 
     def _ground_truth(self) -> dict[str, keras.KerasTensor]:
         side = self.config.gt_mask_size
@@ -189,7 +203,8 @@ class _GraphBuilder:
             inputs["gt_keypoints"] = keras.Input(shape, name="gt_keypoints", dtype="float32")
         return inputs
 
-    def _proposals(self, rpn, windows, mode: str):
+    def proposals(self, rpn, windows, mode: str):
+        """(B, P, 4) xyxy, for "train" or "test"."""
         c = self.config
         before, after = getattr(c, f"rpn_pre_nms_topk_{mode}"), getattr(c, f"rpn_post_nms_topk_{mode}")
         layer = ProposalLayer(
@@ -198,20 +213,17 @@ class _GraphBuilder:
         )  # fmt: skip
         return layer(*rpn, windows[0])[0]
 
-    def _roi_features(self, align: RoIAlignLayer, features, rois, image_index):
-        pooled = align(features, rois, image_index, self.images)
+    def roi_features(self, align: RoIAlignLayer, features, rois, image_index, images=None):
+        """What a head takes, of RoIs (R, 4) on the first `ROI_LEVELS` maps."""
+        pooled = align(features, rois, image_index, self.images if images is None else images)
         return self.res5(pooled) if self.res5 else pooled
 
     def _inference(self, features, rpn, windows) -> dict[str, keras.KerasTensor]:
         c = self.config
-        proposals = self._proposals(rpn, windows, "test")
+        proposals = self.proposals(rpn, windows, "test")
         rois, image_index = FlattenBoxes(name="flatten_proposals")(proposals)
-        class_logits, box_deltas = self.box_head(self._roi_features(self.box_align, features, rois, image_index))
-        detect = DetectionLayer(
-            c.num_classes, c.score_threshold, c.nms_threshold, c.max_detections, c.box_delta_weights,
-            c.box_class_agnostic, c.detection_min_size, c.best_class_only, name="detections",
-        )  # fmt: skip
-        boxes, scores, class_ids = detect(class_logits, box_deltas, proposals, windows[1])
+        class_logits, box_deltas = self.box_head(self.roi_features(self.box_align, features, rois, image_index))
+        boxes, scores, class_ids = self.detection_layer()(class_logits, box_deltas, proposals, windows[1])
         outputs = {"boxes": boxes, "scores": scores, "class_ids": class_ids}
         if self.mask_head or self.keypoint_head:
             outputs.update(self._found(features, boxes, class_ids))
@@ -219,17 +231,25 @@ class _GraphBuilder:
             outputs["boxes"] = ContinuousBoxes(name="continuous_boxes")(boxes, class_ids)
         return outputs
 
+    def detection_layer(self) -> DetectionLayer:
+        """It has no weights, so every call may make its own."""
+        c = self.config
+        return DetectionLayer(
+            c.num_classes, c.score_threshold, c.nms_threshold, c.max_detections, c.box_delta_weights,
+            c.box_class_agnostic, c.detection_min_size, c.best_class_only, name="detections",
+        )  # fmt: skip
+
     def _found(self, features, boxes, class_ids) -> dict[str, keras.KerasTensor]:
         """Masks and keypoints of the detections."""
         outputs = {}
         rois, image_index, classes, row = FoundRows(name="found_rows")(boxes, class_ids)
         if self.mask_head:
-            logits = self.mask_head(self._roi_features(self.mask_align, features, rois, image_index), classes)
+            logits = self.mask_head(self.roi_features(self.mask_align, features, rois, image_index), classes)
             outputs["mask_probs"] = MaskProbabilities(self.config.mask_loss, name="mask_probs")(
                 logits, row, classes, class_ids
             )
         if self.keypoint_head:
-            logits = self.keypoint_head(self._roi_features(self.keypoint_align, features, rois, image_index))
+            logits = self.keypoint_head(self.roi_features(self.keypoint_align, features, rois, image_index))
             decode = KeypointDecoder(self.config.keypoint_score, name="keypoints")
             outputs["keypoints"] = decode(logits, rois, row, classes, class_ids, self.images)
         return outputs
@@ -248,8 +268,8 @@ class _GraphBuilder:
             c.roi_batch_size, c.roi_positive_fraction, c.roi_iou_threshold, c.num_classes, c.seed + 1,
             name="roi_sampler",
         )  # fmt: skip
-        sampled = sampler(self._proposals(rpn, windows, "train"), gt_boxes, gt_class_ids)
-        box_features = self._roi_features(self.box_align, features, *sampled[:2])
+        sampled = sampler(self.proposals(rpn, windows, "train"), gt_boxes, gt_class_ids)
+        box_features = self.roi_features(self.box_align, features, *sampled[:2])
         predicted = self.box_head(box_features)
         box_loss = BoxLoss(c.num_classes, c.box_delta_weights, c.box_smooth_l1_beta, name="box_loss")
         class_loss, box_loss = box_loss(*predicted, *sampled, gt_boxes)
@@ -270,11 +290,11 @@ class _GraphBuilder:
     def _object_losses(self, features, shared, objects, gt_boxes, gt) -> dict[str, keras.KerasTensor]:
         losses = {}
         if self.mask_head:
-            pooled = self._roi_features(self.mask_align, features, *objects[:2]) if shared is None else shared
+            pooled = self.roi_features(self.mask_align, features, *objects[:2]) if shared is None else shared
             logits = self.mask_head(pooled, objects[2])
             mask_loss = MaskLoss(self.config.mask_loss, name="mask_loss")
             losses["mask_loss"] = mask_loss(logits, *objects, gt_boxes, gt["gt_masks"])
         if self.keypoint_head:
-            logits = self.keypoint_head(self._roi_features(self.keypoint_align, features, *objects[:2]))
+            logits = self.keypoint_head(self.roi_features(self.keypoint_align, features, *objects[:2]))
             losses["keypoint_loss"] = KeypointLoss(name="keypoint_loss")(logits, *objects, gt["gt_keypoints"])
         return losses

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-class", action="store_true", help="print the average precision of each class, too")
     parser.add_argument("--results", type=pathlib.Path, metavar="DIR",
                         help="write the detections as COCO's evaluation server takes them")  # fmt: skip
+    options.add_detect_options(parser)
     options.add_classes(parser)
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out, list them, exit with 1")
     options.add_settings(parser)
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         verbose=sys.stdout.isatty(),
         per_class=args.per_class,
         results_folder=args.results,
+        detect_options=options.detect_options(args),
     )
     format_table(metrics, title=f"{args.model} on {min(len(dataset), args.max_images or len(dataset))} images")
     if args.per_class:

@@ -31,6 +31,25 @@ def add_detection(parser: argparse.ArgumentParser) -> None:
                         help="devices that share the images (1); CPUs where there are no GPUs")  # fmt: skip
 
 
+def add_detect_options(parser: argparse.ArgumentParser) -> None:
+    """Describe options of `MaskRCNN.detect`; `detect_options(args)` gives what was set."""
+    parser.add_argument("--tta", action="store_true",
+                        help="test-time augmentation, with the views of tta_scales and tta_flip")  # fmt: skip
+    parser.add_argument("--soft-nms", type=above_zero, nargs="?", const=0.5, metavar="SIGMA",
+                        help="Soft-NMS in place of suppression (sigma 0.5)")  # fmt: skip
+    parser.add_argument("--tiles", type=positive, nargs="?", const=True, metavar="SIZE",
+                        help="cut very large images into tiles of so many pixels a side (image_min_side)")  # fmt: skip
+    parser.add_argument("--class-score", type=class_score, action="append", default=[], metavar="NAME=S",
+                        help="least score of a class, in place of score_threshold; any number of times")  # fmt: skip
+
+
+def detect_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Arguments of `MaskRCNN.detect` that were asked for."""
+    given = {"tta": args.tta, "soft_nms_sigma": args.soft_nms, "tiles": args.tiles}
+    given["score_threshold"] = dict(args.class_score)
+    return {name: value for name, value in given.items() if value}
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add `--set FIELD=VALUE`; `settings(args)` gives what was set."""
     parser.add_argument(
@@ -138,14 +157,27 @@ def positive(text: str) -> int:
 
 
 def minutes(text: str) -> float:
+    """A number of minutes above 0, for `type=`."""
+    return above_zero(text, "a number of minutes")
+
+
+def above_zero(text: str, what: str = "a number") -> float:
     """A number above 0, for `type=`."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of minutes above 0")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected {what} above 0")
     return value
+
+
+def class_score(text: str) -> tuple[str, float]:
+    """A class and a score, `NAME=S`, for `type=`."""
+    name, equals, value = text.rpartition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=S, such as person=0.3")
+    return name, fraction(value)
 
 
 def fraction(text: str) -> float:

@@ -118,6 +118,8 @@ def _check_image(config: Any) -> None:
     for name in ("pixel_mean", "pixel_std"):
         if len(getattr(config, name)) != 3:
             raise ValueError(f"{name}={getattr(config, name)}: expected three numbers, for R, G and B")
+    if not config.tta_scales or not all(0 < scale < math.inf for scale in config.tta_scales):
+        raise ValueError(f"tta_scales={config.tta_scales}: expected one or more numbers above 0")
     if min(config.pixel_std) <= 0:
         raise ValueError(f"pixel_std={config.pixel_std}: expected numbers above 0")
 

@@ -80,6 +80,8 @@ class MaskRCNNConfig:
         best_class_only: a proposal gives at most one detection (matterport). detection_min_size: detections with a
             shorter side are dropped, pixels.
         mask_paste: "exact" (Detectron2) or "padded" (torchvision), how a mask is put into the image.
+        tta_scales, tta_flip: views of an image in test-time augmentation (`detect(tta=True)`): factors of
+            `image_min_side` and `image_max_side`, and whether each is seen mirrored, too.
         gt_mask_size: side of the crop in which ground-truth masks are carried.
         batch_size: images a step, all replicas together; `base_learning_rate` is for 16 images and scales with it.
         total_steps: length of a run where none is given, which the schedule spans.
@@ -189,6 +191,8 @@ class MaskRCNNConfig:
     max_detections: int = 100
     detection_min_size: float = 0.0
     best_class_only: bool = False
+    tta_scales: tuple[float, ...] = (0.5, 0.625, 0.75, 0.875, 1.0, 1.125, 1.25, 1.375, 1.5)
+    tta_flip: bool = True
     # training
     gt_mask_size: int = 112
     batch_size: int = 16

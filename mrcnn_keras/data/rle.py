@@ -23,6 +23,16 @@ def encode_label(labels: np.ndarray, value: int, first: int, last: int) -> dict:
     return _from_changes(np.flatnonzero(np.diff(inside, prepend=False, append=False)) + first * height, height, width)
 
 
+def encode_window(window: np.ndarray, left: int, top: int, height: int, width: int) -> dict:
+    """Compressed COCO RLE of a (height, width) mask that is empty but for a part (h, w) bool at a place in it."""
+    edged = np.zeros((window.shape[1], window.shape[0] + 2), np.int8)
+    edged[:, 1:-1] = window.T
+    column, row = np.nonzero(np.diff(edged, axis=1))
+    # Where the object ends at the bottom of one column and goes on at the top of the next, nothing changes.
+    changes, times = np.unique((left + column).astype(np.int64) * height + top + row, return_counts=True)
+    return _from_changes(changes[times == 1], height, width)
+
+
 def from_spans(first: np.ndarray, last: np.ndarray, height: int) -> dict:
     """Compressed RLE of a mask that covers one stretch of each column: rows `first` to `last - 1`.
 

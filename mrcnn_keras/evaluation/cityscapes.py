@@ -4,6 +4,7 @@ import importlib.util
 import os
 import pathlib
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 from mrcnn_keras.data.cityscapes import CityscapesDataset
@@ -16,7 +17,14 @@ from mrcnn_keras.evaluation.together import on_chief
 
 
 def evaluate_cityscapes(
-    model: Any, dataset: Any, *, out: str | os.PathLike | None = None, batch_size: int = 1, verbose: bool = True
+    model: Any,
+    dataset: Any,
+    *,
+    out: str | os.PathLike | None = None,
+    batch_size: int = 1,
+    verbose: bool = True,
+    tta: Any = None,
+    detect_options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Detect on every image of a Cityscapes dataset and compute the benchmark's average precision.
 
@@ -33,6 +41,8 @@ def evaluate_cityscapes(
             temporary one.
         batch_size: images a batch on each replica, 1 or more.
         verbose: show a progress bar.
+        tta: test-time augmentation, as of `MaskRCNN.detect`.
+        detect_options: further arguments of `detect`.
 
     Returns:
         `{"AP": ..., "AP50": ..., "classes": {"person": {"AP": ..., "AP50": ...}, ...}}`, each in 0..1: the mean over
@@ -55,7 +65,8 @@ def evaluate_cityscapes(
             listing = write_image(found, name, ids, kept or pathlib.Path(results))
             evaluation.add(name, listing, source.instance_ids_file(place, drawn))
 
-    detect_each(model, dataset, add, batch_size=batch_size, verbose=verbose)
+    options = {**(detect_options or {}), **({} if tta is None else {"tta": tta})}
+    detect_each(model, dataset, add, batch_size=batch_size, verbose=verbose, detect_options=options)
     return evaluation.metrics()
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from mrcnn_keras.data import rle
@@ -13,7 +14,13 @@ _MASK_FOLDER = "masks"
 
 
 def write_cityscapes_results(
-    model: Any, dataset: Any, out: str | os.PathLike, *, batch_size: int = 1, verbose: bool = True
+    model: Any,
+    dataset: Any,
+    out: str | os.PathLike,
+    *,
+    batch_size: int = 1,
+    verbose: bool = True,
+    detect_options: Mapping[str, Any] | None = None,
 ) -> pathlib.Path:
     """Detect on every image of a dataset and write the result folder of Cityscapes' instance-level task.
 
@@ -27,6 +34,7 @@ def write_cityscapes_results(
         out: folder to write to, new or empty.
         batch_size: images a batch on each replica, 1 or more.
         verbose: show a progress bar.
+        detect_options: further arguments of `detect`, such as `{"tta": True}`.
 
     Returns:
         The folder; of several processes, all of which must call this, the chief alone writes.
@@ -41,7 +49,7 @@ def write_cityscapes_results(
         if folder is not None:
             write_image(found, dataset.image_name(index), ids, folder)
 
-    detect_each(model, dataset, write, batch_size=batch_size, verbose=verbose)
+    detect_each(model, dataset, write, batch_size=batch_size, verbose=verbose, detect_options=detect_options)
     return pathlib.Path(out)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ def evaluate_coco(
     per_class: bool = False,
     backend: str = "auto",
     results_folder: str | os.PathLike | None = None,
+    tta: Any = None,
+    detect_options: Mapping[str, Any] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Detect on every image of a dataset and compute COCO's metrics.
 
@@ -52,6 +54,8 @@ def evaluate_coco(
         backend: "pycocotools", or "faster_coco_eval", which gives the same numbers sooner; "auto": that one where it is
             installed.
         results_folder: write the detections there, too, as `write_coco_results` does.
+        tta: test-time augmentation, as of `MaskRCNN.detect`.
+        detect_options: further arguments of `detect`, such as `{"soft_nms_sigma": 0.5}`.
 
     Returns:
         `{"bbox": {...}, "segm": {...}}` with "AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10" and "AR100",
@@ -65,6 +69,7 @@ def evaluate_coco(
             processes has failed.
     """
     check_backend(backend)
+    options = {**(detect_options or {}), **({} if tta is None else {"tta": tta})}
     builder, results, answers = GroundTruth(dataset), [], _Answers(model, dataset, keypoint_sigmas)
     writer = None if results_folder is None else on_chief(model, lambda: CocoResultsWriter(results_folder))
 
@@ -76,9 +81,10 @@ def evaluate_coco(
             writer.add(fitted, *place)
 
     with writer or contextlib.nullcontext():
-        detect_each(model, dataset, add, batch_size=batch_size, max_images=max_images, verbose=verbose)
-    options = {"per_class": per_class, "backend": backend}
-    return evaluate_results(builder.finish(), results, answers.kinds(), answers.sigmas, **options)
+        limits = {"batch_size": batch_size, "max_images": max_images, "verbose": verbose}
+        detect_each(model, dataset, add, **limits, detect_options=options)
+    truth, kinds = builder.finish(), answers.kinds()
+    return evaluate_results(truth, results, kinds, answers.sigmas, per_class=per_class, backend=backend)
 
 
 def evaluate_results(

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mrcnn_keras.evaluation.keypoints import with_keypoints_of
@@ -24,6 +24,7 @@ def write_coco_results(
     batch_size: int = 1,
     max_images: int | None = None,
     verbose: bool = True,
+    detect_options: Mapping[str, Any] | None = None,
 ) -> list[pathlib.Path]:
     """Detect on every image of a dataset and write `bbox.json`, `segm.json` and `keypoints.json`, those there are.
 
@@ -40,6 +41,7 @@ def write_coco_results(
         batch_size: images a batch on each replica, 1 or more.
         max_images: only the first so many images; None: all.
         verbose: show a progress bar.
+        detect_options: further arguments of `detect`, such as `{"tta": True}`.
 
     Returns: the files; of several processes, all of which must call this, the chief alone writes and returns them.
 
@@ -56,7 +58,8 @@ def write_coco_results(
         writer.add(found, dataset.image_id(index), list(dataset.category_ids))
 
     with writer or contextlib.nullcontext():
-        detect_each(model, dataset, add, batch_size=batch_size, max_images=max_images, verbose=verbose)
+        limits = {"batch_size": batch_size, "max_images": max_images, "verbose": verbose}
+        detect_each(model, dataset, add, **limits, detect_options=detect_options)
     return [] if writer is None else writer.paths
 
 

@@ -19,6 +19,7 @@ def detect_each(
     batch_size: int = 1,
     max_images: int | None = None,
     verbose: bool = True,
+    detect_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Detect on the images of a dataset and hand on what is found, one image after the other.
 
@@ -33,6 +34,7 @@ def detect_each(
         batch_size: images a batch on each replica, 1 or more.
         max_images: only the first so many images; None: all.
         verbose: show a progress bar.
+        detect_options: further arguments of `detect`, such as `{"tta": True}`.
 
     Raises:
         ValueError: the model's classes are neither as many as the dataset's nor have all their names, or another of the
@@ -48,17 +50,17 @@ def detect_each(
         parts = stack.enter_context(loading(dataset, own))
         bar = stack.enter_context(_progress(rounds, verbose and (group is None or group.is_chief)))
         for _, samples in zip(bar, parts, strict=True):
-            for i, found in exchange(_detected(model, samples, batch_size)).items():
+            for i, found in exchange(_detected(model, samples, batch_size, detect_options or {})).items():
                 if found is not None:
                     annotations = samples[i][1] if i in samples else dataset.load_annotations(i)
                     use(i, annotations, in_classes_of(dataset, found))
             samples.clear()  # room for the next but one
 
 
-def _detected(model: Any, samples: Mapping[int, Any], batch_size: int) -> dict[int, Any]:
+def _detected(model: Any, samples: Mapping[int, Any], batch_size: int, options: Mapping[str, Any]) -> dict[int, Any]:
     """The detections of each image; None for the broken ones."""
     there = {i: sample[0] for i, sample in samples.items() if sample is not None}
-    found = model.detect(list(there.values()), batch_size=batch_size, masks="rle") if there else []
+    found = model.detect(list(there.values()), batch_size=batch_size, masks="rle", **options) if there else []
     return dict.fromkeys(samples) | dict(zip(there, found, strict=True))
 
 

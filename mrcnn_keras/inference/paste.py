@@ -36,7 +36,7 @@ def paste_masks(
         ValueError: the arrays do not belong together.
     """
     probs, boxes = _checked(probs, boxes)
-    masks = _empty_masks(len(probs), int(size[0]), int(size[1]))
+    masks = empty_masks(len(probs), int(size[0]), int(size[1]))
     for mask, prob, box in zip(masks, probs, boxes):
         (rows, top), (columns, left) = _weights(prob, box, size, rule)
         window = mask[top : top + len(rows), left : left + len(columns)]
@@ -79,7 +79,7 @@ def _checked(probs: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return probs, boxes
 
 
-def _empty_masks(count: int, height: int, width: int) -> np.ndarray:
+def empty_masks(count: int, height: int, width: int) -> np.ndarray:
     """(count, height, width) bool, nothing set, whose memory is used only where something is written.
 
     NumPy has large arrays filled in pages of 2 MiB, so 100 masks of a photo would take 100 MB and 20 ms.

@@ -1,6 +1,5 @@
 """The network's padded output -> `Detections` in the frame of each image."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from mrcnn_keras.data import rle
 from mrcnn_keras.inference.detections import Detections
+from mrcnn_keras.inference.frames import Frame
 from mrcnn_keras.inference.paste import paste_mask_rles, paste_masks
 from mrcnn_keras.inference.preprocess import square_offset
 
@@ -57,7 +57,7 @@ def to_detections(
     arrays = {name: np.asarray(value) for name, value in outputs.items() if name in _USED}
     named, found = {"keypoint_names": keypoint_names, "keypoint_skeleton": keypoint_skeleton}, []
     for i, (resized, original) in enumerate(zip(np.asarray(image_sizes, np.float32), np.asarray(original_sizes))):
-        frame = _Frame(resized, original, square_offset(resized, square_side) if square_side else (0, 0), inclusive)
+        frame = Frame(resized, original, square_offset(resized, square_side) if square_side else (0, 0), inclusive)
         one = _in_image({name: value[i] for name, value in arrays.items()}, frame, score_threshold)
         size = (int(original[0]), int(original[1]))
         pasted = _pasted(one, size, mask_threshold, masks, mask_paste)
@@ -78,34 +78,7 @@ def check_masks(masks: str | None) -> None:
 _USED = ("boxes", "scores", "class_ids", "mask_probs", "bitmaps", "keypoints")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Frame:
-    """The way from the network's input back to the image: sizes are [height, width], offset is (top, left)."""
-
-    resized: np.ndarray
-    original: np.ndarray
-    offset: tuple[int, int]
-    inclusive: bool
-
-    def fit_boxes(self, boxes: np.ndarray) -> np.ndarray:
-        """Boxes (N, 4) in the original image, cut at its border."""
-        last = np.float32(1 if self.inclusive else 0)
-        height, width = self.original.astype(np.float32)
-        scale = [(width - last) / (self.resized[1] - last), (height - last) / (self.resized[0] - last)]
-        ends = np.array([0, 0, last, last], np.float32)
-        start = np.array(self.offset[::-1] * 2, np.float32)
-        boxes = (boxes - start - ends) * np.array(scale * 2, np.float32) + ends
-        boxes = np.round(boxes) if self.inclusive else boxes
-        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
-
-    def fit_points(self, points: np.ndarray) -> np.ndarray:
-        """Keypoints (N, J, 3) x, y, score in the original image."""
-        scale = self.original.astype(np.float32) / self.resized
-        moved = points - np.array([*self.offset[::-1], 0], np.float32)
-        return (moved * np.array([scale[1], scale[0], 1], np.float32)).astype(np.float32)
-
-
-def _in_image(one: dict[str, np.ndarray], frame: _Frame, threshold: float | None) -> dict:
+def _in_image(one: dict[str, np.ndarray], frame: Frame, threshold: float | None) -> dict:
     """The rows of one image that are detections, with boxes and keypoints that fit the original image."""
     boxes = frame.fit_boxes(one["boxes"].astype(np.float32))
     if "keypoints" in one:

@@ -58,6 +58,19 @@ class DetectionLayer(Float32Layer):
         self.built = True
 
     def call(self, class_logits, box_deltas, proposals, windows):
+        boxes, scores = self.candidates(class_logits, box_deltas, proposals, windows)
+        boxes, scores, classes, found = suppress(
+            boxes, scores, self.max_detections, self.nms_threshold, self.score_threshold
+        )
+        valid = tf.range(self.max_detections)[None] < found[:, None]
+        return boxes, scores, tf.where(valid, tf.cast(classes, tf.int32), -1)
+
+    def candidates(self, class_logits, box_deltas, proposals, windows):
+        """All boxes before thresholds and suppression, for the layer's inputs.
+
+        Returns: boxes (B, P, num_classes, 4), or (B, P, 1, 4) when class-agnostic, float32 xyxy, and scores
+        (B, P, num_classes) float32, 0 for what cannot be a detection.
+        """
         batch, count = tf.unstack(tf.shape(proposals)[:2])
         scores = tf.nn.softmax(tf.cast(class_logits, tf.float32))
         if self.best_class_only:
@@ -70,11 +83,7 @@ class DetectionLayer(Float32Layer):
         boxes = box_ops.clip(boxes, windows)
         if self.min_size > 0:
             scores = tf.where(box_ops.has_sides(boxes, self.min_size), scores, 0.0)
-        boxes, scores, classes, found = suppress(
-            boxes, scores, self.max_detections, self.nms_threshold, self.score_threshold
-        )
-        valid = tf.range(self.max_detections)[None] < found[:, None]
-        return boxes, scores, tf.where(valid, tf.cast(classes, tf.int32), -1)
+        return boxes, scores
 
     def compute_output_spec(self, class_logits, box_deltas, proposals, windows):
         batch = proposals.shape[0]
@@ -162,14 +171,26 @@ class MaskProbabilities(Float32Layer):
     def call(self, logits, row, row_class_ids, class_ids):
         logits = tf.cast(logits, tf.float32)
         probabilities = tf.nn.sigmoid(logits) if self.kind == "sigmoid" else tf.exp(logits[..., 0])
-        probabilities = tf.where(row_class_ids[:, None, None] >= 0, probabilities, 0.0)
-        shape = tf.shape(class_ids)
-        side = tf.shape(logits)[1]
-        flat = tf.scatter_nd(row[:, None], probabilities, [shape[0] * shape[1], side, side])
-        return tf.reshape(flat, [shape[0], shape[1], side, side])
+        return in_all_rows(probabilities, row, row_class_ids, class_ids)
 
     def compute_output_spec(self, logits, row, row_class_ids, class_ids):
         return keras.KerasTensor((*class_ids.shape, *logits.shape[1:3]), dtype="float32")
 
     def get_config(self):
         return {**super().get_config(), "kind": self.kind}
+
+
+def in_all_rows(values: tf.Tensor, row: tf.Tensor, row_class_ids: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
+    """What was computed for the rows of `FoundRows`, in their places among all detections.
+
+    Args:
+        values: (K, ...) float32.
+        row, row_class_ids: (K,) int32 of `FoundRows`.
+        class_ids: (B, D) of all detections.
+
+    Returns: (B, D, ...) float32, zero where there is no detection.
+    """
+    inner = tf.shape(values)[1:]
+    found = tf.reshape(row_class_ids >= 0, [-1, *[1] * (values.shape.rank - 1)])
+    flat = tf.scatter_nd(row[:, None], tf.where(found, values, 0.0), tf.concat([[tf.size(class_ids)], inner], 0))
+    return tf.reshape(flat, tf.concat([tf.shape(class_ids), inner], 0))

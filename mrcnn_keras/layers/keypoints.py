@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from .. import ops
+from .detection import in_all_rows
 from .float32 import Float32Layer
 
 CUBIC = -0.75  # the kernel's free parameter; `tf.image.resize` has -0.5 and another rule at the border
@@ -34,10 +35,7 @@ class KeypointDecoder(Float32Layer):
         points = tf.map_fn(
             lambda pair: decode_keypoints(*pair, self.score, frame), (logits, rois), fn_output_signature=spec
         )
-        points = tf.where(row_class_ids[:, None, None] >= 0, points, 0.0)
-        shape = tf.shape(class_ids)
-        flat = tf.scatter_nd(row[:, None], points, [shape[0] * shape[1], logits.shape[3], 3])
-        return tf.reshape(flat, [shape[0], shape[1], logits.shape[3], 3])
+        return in_all_rows(points, row, row_class_ids, class_ids)
 
     def compute_output_spec(self, logits, rois, row, row_class_ids, class_ids, images):
         return keras.KerasTensor((*class_ids.shape, logits.shape[3], 3), dtype="float32")
