@@ -101,3 +101,23 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="tiles='8'"):
         Tiles.of("8")
     assert Tiles.of(True).filled(800) == Tiles(800, 200)
+
+
+@pytest.mark.slow
+def test_every_object_of_a_very_large_picture_is_found_once():
+    rng, height, width = np.random.default_rng(0), 9000, 12000
+    image, taken, planted = np.zeros((height, width, 3), np.uint8), np.zeros((height // 4, width // 4), bool), []
+    for side in np.sort(np.exp(rng.uniform(np.log(8), np.log(2500), 600)))[::-1].astype(int):
+        w, h = side, max(6, int(side * rng.uniform(0.4, 1)))
+        x, y = rng.integers(0, width - w), rng.integers(0, height - h)
+        around = slice(max(0, y // 4 - 4), (y + h) // 4 + 5), slice(max(0, x // 4 - 4), (x + w) // 4 + 5)
+        if not taken[around].any():
+            taken[around] = True
+            image[y : y + h, x : x + w] = 255
+            planted.append((x, y, x + w, y + h))
+    assert len(planted) > 200
+    found = detect_in_tiles(find, image, Tiles.of(True).filled(800), 0.5, "rle", at_once=4)
+    distance = np.abs(found.boxes[:, None] - np.array(planted, np.float32)).max(axis=-1)
+    assert sorted(distance.argmin(axis=1)) == list(range(len(planted)))
+    sides = np.array([max(x2 - x1, y2 - y1) for x1, y1, x2, y2 in planted])
+    assert (distance.min(axis=0) <= 0.05 * sides).all()
