@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_coco_on_two_devices_killed_resumed_evaluated_and_sent_in(coco, tmp_path
     child = run("coco", *words, "--steps", 6, wait=False)
     first = child.stdout.readline()
     while not list(out.glob("step-*.keras")) and child.poll() is None:
-        pass
+        time.sleep(0.1)
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert "6 images to train on, 2 to validate on; schedule paper: 6 steps of 2 images on 2 devices" in first
@@ -103,7 +104,7 @@ def test_cityscapes_stopped_resumed_evaluated_and_sent_in(tmp_path):
     words = ["train", "--dataset", root, "--out", out, "--preset", "mask_rcnn_narrow_fpn", *SETTINGS]
     child = run("cityscapes", *words, "--steps", 40, wait=False)
     while not list(out.glob("step-*.keras")) and child.poll() is None:
-        pass
+        time.sleep(0.1)
     child.send_signal(signal.SIGTERM)
     _, errors = child.communicate()
     assert child.returncode == 128 + signal.SIGTERM and "the same call goes on from there" in errors
