@@ -276,6 +276,22 @@ def test_evaluate_prints_a_table_and_writes_json(coco, trained, tmp_path, capsys
     assert "boxes" in printed and "masks" in printed
     metrics = json.loads((tmp_path / "m.json").read_text())
     assert 0 <= metrics["bbox"]["AP50"] <= 1 and 0 <= metrics["segm"]["AP"] <= 1
+    words = ["--tta", "--set", "tta_scales=1,1.5", "--set", "score_threshold=0", "--class-score", "circle=1"]
+    assert run("evaluate", "--model", trained / "best.keras", *data, "--results", tmp_path, *words) == 0
+    found = json.loads((tmp_path / "bbox.json").read_text())
+    assert found and {one["category_id"] for one in found} == {2, 3}  # no circle scores more than 1
+
+
+def test_options_of_detect_are_checked_before_tensorflow_is_there(coco, trained, capsys):
+    data = ["--images", coco / "images", "--annotations", coco / "instances.json", "--model", trained / "best.keras"]
+    for words, message in (
+        (("--soft-nms", "0"), "above 0"),
+        (("--class-score", "circle"), "NAME=S"),
+        (("--class-score", "circle=1.5"), "from 0 to 1"),
+        (("--tiles", "big"), "whole number"),
+    ):
+        assert run("evaluate", *data, *words) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_detect_writes_pictures_and_coco_results(coco, trained, tmp_path, capsys):

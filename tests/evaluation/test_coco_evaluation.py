@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from mrcnn_keras.data import Dataset, make_annotations
-from mrcnn_keras.evaluation import coco_ground_truth, evaluate_coco, evaluate_results, format_table
+from mrcnn_keras.evaluation import (
+    coco_ground_truth,
+    evaluate_coco,
+    evaluate_results,
+    format_table,
+    write_coco_results,
+)
 from mrcnn_keras.inference import Detections
 
 from .oracle import Oracle
@@ -213,3 +219,13 @@ def test_classes_are_found_by_name_among_the_models(dataset):
 
     metrics = evaluate_coco(Oracle(answer), dataset, verbose=False)
     assert metrics["bbox"]["AP"] == pytest.approx(1) and metrics["segm"]["AP"] == pytest.approx(1)
+
+
+def test_options_of_detect_are_handed_on(dataset, tmp_path):
+    model = Oracle(lambda index: truth_as_detections(dataset, index))
+    evaluate_coco(model, dataset, verbose=False)
+    evaluate_coco(model, dataset, verbose=False, tta=True, detect_options={"soft_nms_sigma": 0.5})
+    write_coco_results(model, dataset, tmp_path, verbose=False, detect_options={"tiles": 64})
+    assert [dict(one) for one in dict.fromkeys(tuple(options.items()) for options in model.options)] == [
+        {}, {"soft_nms_sigma": 0.5, "tta": True}, {"tiles": 64},
+    ]  # fmt: skip
