@@ -68,20 +68,19 @@ class SeveralPasses:
             look = _Look(self, pixels, view)
             look.add_candidates(candidates, proposals)
         found = [[self.merging(*map(np.concatenate, one)) for one in part] for part in candidates]
-        objects = [{} for _ in parts]
+        objects, frames, nearest = [{} for _ in parts], None, min(views, key=lambda view: abs(view.scale - 1))
         for view in reversed(views):
             if look.view != view:
                 look = None
                 look = _Look(self, pixels, view)
             look.add_objects(objects, found)
-        frames = self._frames_of(pixels, min(views, key=lambda view: abs(view.scale - 1)))
+            frames = look.frames if view == nearest else frames
         return [self._outputs(*one) for one in zip(pixels, found, objects, frames)]
 
     def resized(self, pixels: np.ndarray, view: View) -> np.ndarray:
         """The image (H, W, 3) as a view shows it, before padding."""
-        low, high = self.sides(view)
         turned = np.ascontiguousarray(pixels[:, ::-1]) if view.mirrored else pixels
-        return resize_like(self.config.resize, turned, low, high)
+        return resize_like(self.config.resize, turned, *self.sides(view))
 
     def sides(self, view: View) -> tuple[int, int]:
         """Least and most pixels of a side of the view."""
@@ -93,11 +92,6 @@ class SeveralPasses:
         offset = square_offset(resized, self.sides(view)[1]) if self.config.square_padding else (0, 0)
         sizes = (np.array(size, np.float32) for size in (resized, original))
         return Frame(*sizes, offset, mirrored=view.mirrored)
-
-    def _frames_of(self, pixels: Parts, view: View) -> list[list[Frame]]:
-        plain = View(view.scale)
-        return [[self.frame(one.shape[:2], self.resized(one, plain).shape[:2], plain) for one in part]
-                for part in pixels]  # fmt: skip
 
     def _outputs(self, pixels, found, objects, frames) -> tuple[dict[str, np.ndarray], np.ndarray]:
         outputs = dict(zip(("boxes", "scores", "class_ids"), (np.stack(column) for column in zip(*found))))
@@ -113,7 +107,7 @@ class SeveralPasses:
     def _keypoints(self, logits: np.ndarray, boxes: np.ndarray, class_ids: np.ndarray, frame: Frame) -> np.ndarray:
         """(D, J, 3) of one image, found at the resolution of the frame."""
         points = np.zeros((len(boxes), logits.shape[-1], 3), np.float32)
-        there = class_ids >= 0
+        there, frame = class_ids >= 0, dataclasses.replace(frame, mirrored=False)
         placed = self.passes.keypoints(logits[there], frame.place_boxes(boxes[there])).numpy()
         points[there] = frame.fit_points(placed)
         return points
