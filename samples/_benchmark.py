@@ -104,6 +104,7 @@ class Benchmark(abc.ABC):
     def _add_model(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
         options.add_detection(parser)
+        options.add_detect_options(parser)
         options.add_settings(parser)
 
     def _add_evaluate_arguments(self, parser: argparse.ArgumentParser) -> None:

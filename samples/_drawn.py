@@ -101,6 +101,7 @@ class Drawn:
         """Options of `evaluate`."""
         parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
         parser.add_argument("--images", type=options.positive, default=500, metavar="N", help="drawn images (500)")
+        options.add_detect_options(parser)
         options.add_settings(parser)
 
     def evaluate(self, args: argparse.Namespace) -> int:
@@ -108,7 +109,8 @@ class Drawn:
         from mrcnn_keras.evaluation import evaluate_coco, format_table
 
         model = load_model(args.model, options.settings(args))
-        metrics = evaluate_coco(model, self.dataset(args.images, TEST_SEED), verbose=sys.stdout.isatty())
+        images, how = self.dataset(args.images, TEST_SEED), options.detect_options(args)
+        metrics = evaluate_coco(model, images, verbose=sys.stdout.isatty(), detect_options=how)
         format_table(metrics, title=f"{args.model} on {args.images} unseen images")
         return 0
 

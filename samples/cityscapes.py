@@ -48,14 +48,16 @@ class Cityscapes(Benchmark):
     def evaluate(self, model: Any, dataset: Any, args: argparse.Namespace) -> None:
         from mrcnn_keras.evaluation import evaluate_cityscapes, format_table
 
-        metrics = evaluate_cityscapes(model, dataset, batch_size=args.batch_size, verbose=verbose())
+        how = {"batch_size": args.batch_size, "detect_options": options.detect_options(args)}
+        metrics = evaluate_cityscapes(model, dataset, verbose=verbose(), **how)
         averages = {name: metrics[name] for name in ("AP", "AP50")}
         format_table({"all": averages, **metrics["classes"]}, title=f"{args.model} on {len(dataset)} images")
 
     def submit(self, model: Any, dataset: Any, args: argparse.Namespace) -> None:
         from mrcnn_keras.evaluation import write_cityscapes_results
 
-        write_cityscapes_results(model, dataset, args.out, batch_size=args.batch_size, verbose=verbose())
+        how = {"batch_size": args.batch_size, "detect_options": options.detect_options(args)}
+        write_cityscapes_results(model, dataset, args.out, verbose=verbose(), **how)
         print(f"wrote {args.out}")
 
 

@@ -50,13 +50,15 @@ class Coco(Benchmark):
     def evaluate(self, model: Any, dataset: Any, args: argparse.Namespace) -> None:
         from mrcnn_keras.evaluation import evaluate_coco, format_table
 
-        metrics = evaluate_coco(model, dataset, batch_size=args.batch_size, verbose=verbose())
+        how = {"batch_size": args.batch_size, "detect_options": options.detect_options(args)}
+        metrics = evaluate_coco(model, dataset, verbose=verbose(), **how)
         format_table(metrics, title=f"{args.model} on {len(dataset)} images")
 
     def submit(self, model: Any, dataset: Any, args: argparse.Namespace) -> None:
         from mrcnn_keras.evaluation import write_coco_results
 
-        for path in write_coco_results(model, dataset, args.out, batch_size=args.batch_size, verbose=verbose()):
+        how = {"batch_size": args.batch_size, "detect_options": options.detect_options(args)}
+        for path in write_coco_results(model, dataset, args.out, verbose=verbose(), **how):
             print(f"wrote {path}")
 
 

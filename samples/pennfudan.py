@@ -123,6 +123,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset_arguments(parser)
     parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
     parser.add_argument("--all", action="store_true", help="all photos of the folder, not only those for validation")
+    options.add_detect_options(parser)
     options.add_settings(parser)
 
 
@@ -132,7 +133,8 @@ def evaluate(args: argparse.Namespace) -> int:
     photos, validation = split(args.dataset)
     dataset = photos.parent if args.all else validation
     model = load_model(args.model, options.settings(args))
-    metrics = evaluate_coco(model, dataset, verbose=sys.stdout.isatty())
+    how = options.detect_options(args)
+    metrics = evaluate_coco(model, dataset, verbose=sys.stdout.isatty(), detect_options=how)
     format_table(metrics, title=f"{args.model} on {len(dataset)} photos")
     return 0
 
