@@ -39,12 +39,15 @@ def assert_same_metrics(found, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count, batch_size", [(1, 1), (4, 1), (3, 2), (7, 2)])
-def test_four_devices_find_what_one_finds(found, count, batch_size):
+@pytest.mark.parametrize(
+    "images", ["1 images, 1 a batch", "4 images, 1 a batch", "3 images, 2 a batch", "7 images, 2 a batch",
+               "3 images, 1 a batch, views"]
+)  # fmt: skip
+def test_four_devices_find_what_one_finds(found, images):
     alone = found[0]
     assert alone["replicas"] == 4
-    one, four = alone[f"{count} images, {batch_size} a batch"]
-    assert len(one) == count
+    one, four = alone[images]
+    assert len(one) == int(images[0])
     assert_same(four, one)
 
 

@@ -31,12 +31,15 @@ def main(out, index=None, *workers):
 
 def of_one_process(out, four):
     """What one device and four find."""
+    from mrcnn_keras.inference import TestTimeAugmentation
+
     images = [mixed_images().load_image(i) for i in range(7)]
     one, many = model_under(None), model_under(four)
     found = {"replicas": many.local_replicas}
-    for count, batch_size in ((1, 1), (4, 1), (3, 2), (7, 2)):
-        options = {"batch_size": batch_size, "masks": "rle"}
-        found[f"{count} images, {batch_size} a batch"] = [
+    views = TestTimeAugmentation((1.0, 1.5))
+    for count, batch_size, tta in ((1, 1, None), (4, 1, None), (3, 2, None), (7, 2, None), (3, 1, views)):
+        options = {"batch_size": batch_size, "masks": "rle", "tta": tta}
+        found[f"{count} images, {batch_size} a batch" + (", views" if tta else "")] = [
             [plain(each) for each in model.detect(images[:count], **options)] for model in (one, many)
         ]
     found["one"], found["four"] = evaluated(one, out / "one"), evaluated(many, out / "four")
