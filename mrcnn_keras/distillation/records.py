@@ -84,8 +84,8 @@ def _area(one: Mapping[str, Any]) -> float:
 def origin(model: Any, labelled: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
     """What records depend on: the model's weights and settings, the classes wanted, and how it detects."""
     checksum = 0
-    for weight in getattr(model, "weights", ()):
-        checksum = zlib.crc32(np.ascontiguousarray(weight).tobytes(), checksum)
+    for weight in model.get_weights() if hasattr(model, "get_weights") else ():
+        checksum = zlib.crc32(np.ascontiguousarray(weight), checksum)
     config = getattr(model, "config", None)
     points = () if labelled.keypoints is None else labelled.keypoints.names
     return {
