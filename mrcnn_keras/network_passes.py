@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from .heads.keypoint import UPSAMPLING as KEYPOINT_UPSAMPLING
 from .inference.replicas import ReplicaFunction
 from .layers.detection import FlattenBoxes, FoundRows, MaskProbabilities, in_all_rows
 from .layers.keypoints import decode_keypoints
@@ -60,13 +61,14 @@ class NetworkPasses:
     @functools.cached_property
     def keypoints(self):
         """(logits (R, M, M, J), rois (R, 4)) -> (R, J, 3) x, y in pixels and score; a function for one device."""
-        score = self._builder.config.keypoint_score
+        c = self._builder.config
+        side, score = c.keypoint_pool_size * KEYPOINT_UPSAMPLING, c.keypoint_score
 
         def decode(logits: tf.Tensor, rois: tf.Tensor) -> tf.Tensor:
             spec = tf.TensorSpec([logits.shape[3], 3], tf.float32)
             return tf.map_fn(lambda pair: decode_keypoints(*pair, score), (logits, rois), fn_output_signature=spec)
 
-        maps = tf.TensorSpec([None, None, None, self._builder.config.num_keypoints], tf.float32)
+        maps = tf.TensorSpec([None, side, side, c.num_keypoints], tf.float32)
         return tf.function(decode, input_signature=[maps, tf.TensorSpec([None, 4], tf.float32)], autograph=False)
 
     def _function(self, run, signature: Sequence[tf.TensorSpec]) -> ReplicaFunction:

@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from ..layers.conv_norm import ConvNorm, conv_initializer
 
+UPSAMPLING = 4  # cells of the heat-maps to one of the features
+
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
 class KeypointHead(keras.layers.Layer):
@@ -42,11 +44,12 @@ class KeypointHead(keras.layers.Layer):
         for conv in self.convs:
             outputs = conv(outputs, training=training)
         outputs = tf.cast(self.deconv(outputs), tf.float32)
-        return tf.image.resize(outputs, [4 * inputs.shape[1], 4 * inputs.shape[2]])
+        return tf.image.resize(outputs, [UPSAMPLING * inputs.shape[1], UPSAMPLING * inputs.shape[2]])
 
     def compute_output_spec(self, inputs, training=None):
         rows, height, width = inputs.shape[:3]
-        return keras.KerasTensor((rows, 4 * height, 4 * width, self.num_keypoints), dtype="float32")
+        sides = UPSAMPLING * height, UPSAMPLING * width
+        return keras.KerasTensor((rows, *sides, self.num_keypoints), dtype="float32")
 
     def get_config(self):
         own = {name: getattr(self, name) for name in ("num_keypoints", "channels", "num_convs")}

