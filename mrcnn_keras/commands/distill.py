@@ -35,14 +35,18 @@ def run(args: argparse.Namespace) -> int:
     """Label the photos; 1 if some could not be read."""
     if args.out.is_dir():
         raise options.UsageError(f"--out: {args.out} is a folder, expected a file")
-    from mrcnn_keras.data import CocoDataset
+    from mrcnn_keras.data import CocoDataset, PhotosDataset
     from mrcnn_keras.distillation import distill
 
+    try:
+        photos = PhotosDataset(args.images)
+    except ValueError as error:
+        raise options.UsageError(f"--images: {error}") from error
     reading = {"skip_broken": args.skip_broken, "classes": args.classes}
     labelled = CocoDataset(args.labelled_images, args.labelled_annotations, **reading)
     done = distill(
         load_model(args.model, options.settings(args), args.replicas),
-        args.images,
+        photos,
         labelled,
         args.out,
         tta=not args.no_tta,
