@@ -10,7 +10,7 @@ _HOMES = {
     "Detections": "inference.detections",
     "NonFiniteLossError": "training.finite",
 }
-_MODULES = tuple("data evaluation inference losses ops presets serving training visualize weights".split())
+_MODULES = tuple("data distillation evaluation inference losses ops presets serving training visualize weights".split())
 __all__ = [*_HOMES, *_MODULES]
 
 

@@ -14,6 +14,7 @@ _COMMANDS = {
     "train": "mrcnn_keras.commands.train",
     "evaluate": "mrcnn_keras.commands.evaluate",
     "detect": "mrcnn_keras.commands.detect",
+    "distill": "mrcnn_keras.commands.distill",
     "validate": "mrcnn_keras.commands.validate",
     "export": "mrcnn_keras.commands.export",
     "convert": "mrcnn_keras.commands.convert",

@@ -11,6 +11,8 @@ HELP = "train on images with a COCO annotation file"
 # Unless --steps says otherwise: Detectron2's "1x" schedule sees COCO twelve times.
 _PASSES, _FEWEST_STEPS = 12, 1000
 _IMAGES_PER_REPLICA = 2
+# Of a batch; the reference of data distillation has six labelled images to four others.
+_DISTILLED = 0.4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--validation-images", type=options.folder, metavar="DIR", help="images to evaluate on")
     parser.add_argument("--validation-annotations", type=options.file, metavar="FILE", help="their annotations")
+    parser.add_argument("--distilled-images", type=options.folder, metavar="DIR",
+                        help="images that a model has labelled, to train on, too")  # fmt: skip
+    parser.add_argument("--distilled-annotations", type=options.file, metavar="FILE", help="what 'distill' has written")
+    parser.add_argument("--distilled-ratio", type=share, metavar="R",
+                        help=f"their share of every batch, between 0 and 1 ({_DISTILLED})")  # fmt: skip
     options.add_classes(parser)
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out and list them")
     training.add_arguments(parser)
@@ -41,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
     reading = {"skip_broken": args.skip_broken, "classes": args.classes}
     dataset = CocoDataset(args.images, args.annotations, **reading)
+    if args.distilled_images:
+        dataset = _with_distilled(dataset, args)
     validation = None
     if args.validation_images:
         validation = CocoDataset(args.validation_images, args.validation_annotations, **reading)
@@ -60,6 +69,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def share(text: str) -> float:
+    """A number between 0 and 1, neither of them, for `type=`."""
+    value = options.above_zero(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number below 1")
+    return value
+
+
+def _with_distilled(dataset: Any, args: argparse.Namespace) -> Any:
+    """The labelled images with those that a model has labelled."""
+    from mrcnn_keras.data import CocoDataset, MixedDataset
+
+    reading = {"skip_broken": args.skip_broken, "classes": args.classes}
+    others = CocoDataset(args.distilled_images, args.distilled_annotations, **reading)
+    part = args.distilled_ratio or _DISTILLED
+    try:
+        return MixedDataset([dataset, others], (1 - part, part))
+    except ValueError as error:
+        raise options.UsageError(f"--distilled-annotations: {error}") from error
+
+
 def with_keypoints(dataset: Any, args: argparse.Namespace) -> Any:
     """The images that a model with keypoints is trained on, as Detectron2 chooses them."""
     if dataset.keypoints is None:
@@ -76,4 +106,8 @@ def with_keypoints(dataset: Any, args: argparse.Namespace) -> Any:
 def _check(args: argparse.Namespace) -> None:
     if (args.validation_images is None) != (args.validation_annotations is None):
         raise options.UsageError("--validation-images and --validation-annotations go together")
+    if (args.distilled_images is None) != (args.distilled_annotations is None):
+        raise options.UsageError("--distilled-images and --distilled-annotations go together")
+    if args.distilled_ratio is not None and args.distilled_images is None:
+        raise options.UsageError("--distilled-ratio goes with --distilled-images")
     training.check(args)

@@ -9,6 +9,8 @@ from mrcnn_keras.data.keypoints import COCO_PERSON, KeypointSet
 from mrcnn_keras.data.labelme import LabelMeDataset
 from mrcnn_keras.data.mask_folder import MaskFolderDataset
 from mrcnn_keras.data.matterport import from_matterport
+from mrcnn_keras.data.mixed import MixedDataset
+from mrcnn_keras.data.photos import PhotosDataset
 from mrcnn_keras.data.pipeline import training_batches, validation_batches
 from mrcnn_keras.data.report import DatasetReport
 from mrcnn_keras.data.shapes import ShapesDataset
@@ -27,6 +29,8 @@ __all__ = [
     "KeypointSet",
     "LabelMeDataset",
     "MaskFolderDataset",
+    "MixedDataset",
+    "PhotosDataset",
     "ShapesDataset",
     "StickFiguresDataset",
     "ValidationReport",

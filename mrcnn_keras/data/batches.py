@@ -92,7 +92,7 @@ class BatchMaker:
     def _load(self, index: int) -> tuple | None:
         attempts = min(_MAX_REPLACEMENTS, len(self.dataset))
         for attempt in range(attempts):
-            candidate = (index + attempt) % len(self.dataset)
+            candidate = self.plan.replacement(index, attempt)
             try:
                 sample = self.dataset.load(candidate, self.skip_broken)
             except ValueError:

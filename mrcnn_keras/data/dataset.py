@@ -142,7 +142,14 @@ class Dataset:
             sample = self.load(index, skip_broken=True)
             if sample is not None:
                 self.repaired(index, sample[1])
-        return self._faults.report()
+        return self._root_report()
+
+    def _root_report(self, indices: Sequence[int] | None = None) -> DatasetReport:
+        """What is known of these images, or of all."""
+        return self._faults.report(indices)
+
+    def _knows_sizes(self) -> bool:
+        return type(self).image_size is not Dataset.image_size
 
     @property
     def _faults(self) -> FaultLog:
@@ -210,23 +217,17 @@ class Subset(Dataset):
     def _count_keypoints(self, index: int) -> int:
         return self.parent._count_keypoints(int(self.indices[index]))
 
-    def report(self, check: bool = False) -> DatasetReport:
-        if check:
-            super().report(check=True)
-        return self._root_report(range(len(self)))
+    def _root_report(self, indices: Sequence[int] | None = None) -> DatasetReport:
+        indices = range(len(self)) if indices is None else indices
+        return self.parent._root_report([int(index) for index in self.indices[list(indices)]])
 
-    def _root_report(self, indices: Sequence[int]) -> DatasetReport:
-        wanted = [int(index) for index in self.indices[list(indices)]]
-        if isinstance(self.parent, Subset):
-            return self.parent._root_report(wanted)
-        return self.parent._faults.report(wanted)
+    def _knows_sizes(self) -> bool:
+        return self.parent._knows_sizes()
 
 
 def knows_sizes(dataset: Dataset) -> bool:
     """Whether `image_size` answers without loading images."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.parent
-    return type(dataset).image_size is not Dataset.image_size
+    return dataset._knows_sizes()
 
 
 def origin(dataset: Dataset, index: int) -> tuple[Dataset, int]:

@@ -58,6 +58,10 @@ class BatchPlan:
         epoch = -(-(step + 1) * self.batch_size // self.count) - 1
         return self._epoch_batches(epoch)[step - epoch * self.count // self.batch_size]
 
+    def replacement(self, index: int, attempt: int) -> int:
+        """The image that comes so many places after a broken one."""
+        return (index + attempt) % self.count
+
     def augmentation(self, step: int) -> np.ndarray:
         """Uniform numbers in [0, 1) for each image of batch `step`: float64 (B, 8).
 

@@ -9,6 +9,8 @@ import numpy as np
 from mrcnn_keras.data.augmentation import Augmentation
 from mrcnn_keras.data.batches import BatchMaker
 from mrcnn_keras.data.dataset import Dataset, knows_sizes
+from mrcnn_keras.data.mixed import MixedDataset
+from mrcnn_keras.data.mixed_plan import MixedPlan
 from mrcnn_keras.data.plan import BatchPlan
 
 
@@ -54,11 +56,17 @@ class BatchRecipe:
         augmentation = Augmentation(tuple(self.min_sides), self.max_side, self.flip, *jitter, self.fixed_shapes)
         # With large-scale jitter all batches have one size, whatever is in them.
         wide = _wide(dataset) if self.batch_size > 1 and not self.scale_jitter else None
-        order = {"shuffle": self.shuffle, "repeat": self.repeat, "drop_remainder": self.drop_remainder}
-        plan = BatchPlan(len(dataset), self.batch_size, wide, seed=self.seed, **order)
+        plan = self._plan(dataset, wide)
         skip = self.skip_broken or dataset.skip_broken
         sizes = self.size_divisor, self.mask_size, self.num_keypoints
         return BatchMaker(dataset, plan, augmentation, *sizes, skip)
+
+    def _plan(self, dataset: Dataset, wide: np.ndarray | None) -> BatchPlan:
+        if isinstance(dataset, MixedDataset) and self.repeat:
+            counts = [len(part) for part in dataset.parts]
+            return MixedPlan(counts, dataset.shares(self.batch_size), wide, seed=self.seed, shuffle=self.shuffle)
+        order = {"shuffle": self.shuffle, "repeat": self.repeat, "drop_remainder": self.drop_remainder}
+        return BatchPlan(len(dataset), self.batch_size, wide, seed=self.seed, **order)
 
 
 def check_least(**values: tuple[int, int]) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 KINDS = ("repaired", "dropped", "skipped")
 # Messages kept; counts go on beyond them, so that memory stays bounded on a dataset full of faults.
@@ -73,3 +73,9 @@ class FaultLog:
             messages = [entry for entry in self._messages if wanted is None or entry[0] in wanted]
         listed = {kind: tuple(text for _, found, text in messages if found == kind) for kind in KINDS}
         return DatasetReport(**listed, counts={kind: sum(count[kind] for count in counts) for kind in KINDS})
+
+
+def merged(reports: Sequence[DatasetReport]) -> DatasetReport:
+    """Several reports as one."""
+    listed = {kind: tuple(line for report in reports for line in getattr(report, kind)) for kind in KINDS}
+    return DatasetReport(**listed, counts={kind: sum(report.counts[kind] for report in reports) for kind in KINDS})

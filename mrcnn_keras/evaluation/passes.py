@@ -20,6 +20,7 @@ def detect_each(
     max_images: int | None = None,
     verbose: bool = True,
     detect_options: Mapping[str, Any] | None = None,
+    doing: str = "evaluating",
 ) -> None:
     """Detect on the images of a dataset and hand on what is found, one image after the other.
 
@@ -35,6 +36,7 @@ def detect_each(
         max_images: only the first so many images; None: all.
         verbose: show a progress bar.
         detect_options: further arguments of `detect`, such as `{"tta": True}`.
+        doing: what the bar calls it.
 
     Raises:
         ValueError: the model's classes are neither as many as the dataset's nor have all their names, or another of the
@@ -48,7 +50,7 @@ def detect_each(
     with contextlib.ExitStack() as stack:
         exchange = stack.enter_context(Exchange(group)) if group is not None else lambda found: found
         parts = stack.enter_context(loading(dataset, own))
-        bar = stack.enter_context(_progress(rounds, verbose and (group is None or group.is_chief)))
+        bar = stack.enter_context(_progress(rounds, verbose and (group is None or group.is_chief), doing))
         for _, samples in zip(bar, parts, strict=True):
             for i, found in exchange(_detected(model, samples, batch_size, detect_options or {})).items():
                 if found is not None:
@@ -81,13 +83,13 @@ def in_classes_of(dataset: Any, found: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _progress(steps: Sequence[int], verbose: bool) -> Iterator[Any]:
+def _progress(steps: Sequence[int], verbose: bool, doing: str) -> Iterator[Any]:
     if not verbose:
         yield steps
         return
     from rich import progress as bars
 
-    columns = (bars.TextColumn("evaluating"), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TextColumn("batches"),
+    columns = (bars.TextColumn(doing), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TextColumn("batches"),
                bars.TimeElapsedColumn(), bars.TextColumn("left"), bars.TimeRemainingColumn())  # fmt: skip
     with bars.Progress(*columns) as progress:
         yield progress.track(steps)
