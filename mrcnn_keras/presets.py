@@ -9,7 +9,7 @@ from .config import MaskRCNNConfig, make_config, replaced_by_backbone
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """One architecture.
+    """One architecture, and the length and rates of its training; `training.named_schedules` has the paper's schedules.
 
     Attributes:
         fields: the fields of `MaskRCNNConfig` that differ from their defaults.
