@@ -21,6 +21,7 @@ TEST_IMAGES = {"tiny": 40, "small": 200}
 UNLABELLED_IMAGES = {"tiny": 60, "small": 600}
 # The steps that a row's are compared with: those of the tables' first schedules.
 _USUAL_STEPS = {"keypoint": SCHEDULES["keypoint"].steps, "cityscapes": SCHEDULES["cityscapes"].steps}
+_TRAINING_SIDES = "train_min_sides", "min_side_sampling"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _drawn_training(table: Table, row: Row, scale: Scale, seed: int) -> dict[str
     training = {
         "scale": scale.name,
         "preset": model.narrow,
-        "fields": _changed(model.narrow, {**fields, **scale.settings}),
+        "fields": _changed(model.narrow, _replaced(fields, scale.settings)),
         "schedule": schedule_of(table, row),
         "steps": scale.steps or round(base * schedule.steps / usual),
         "data": [scenes.kind, dict(scenes.train)],
@@ -135,11 +136,12 @@ def _drawn_fields(schedule: Any, scenes: Any) -> dict[str, Any]:
 
 def _full_training(table: Table, row: Row, scale: Scale, seed: int) -> dict[str, Any]:
     preset = MODELS[row.model].preset
+    fields = {**row.fields, **_stages(row.stages), **scale.settings}
     data = "cityscapes" if table.test == "cityscapes" else "persons" if "person" in row.model else "coco"
     training = {
         "scale": "full",
         "preset": preset,
-        "fields": {**row.fields, **_stages(row.stages), **scale.settings},
+        "fields": _changed(preset, fields, SCHEDULES[schedule_of(table, row)].fields),
         "schedule": schedule_of(table, row),
         "steps": scale.steps,
         "data": [data, scale.folders.get("cityscapes" if data == "cityscapes" else "coco")],
@@ -181,7 +183,7 @@ def full_fields(training: Mapping[str, Any], devices: int) -> dict[str, Any]:
     fields = {**schedule.config_fields(schedule.images_per_replica * devices), "seed": training["seed"]}
     if training["steps"]:
         fields["total_steps"] = training["steps"]
-    return {**fields, **training["fields"]}
+    return _replaced(fields, training["fields"])
 
 
 def _test(table: Table, row: Row, scale: Scale) -> dict[str, Any]:
@@ -205,7 +207,14 @@ def _stages(stages: str) -> dict[str, str]:
     return {"training_stages": stages} if known else {}
 
 
-def _changed(preset: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that differ from the preset's own, so that rows with the same model have the same training."""
-    own, changed = preset_config(preset), preset_config(preset, **fields)
+def _replaced(fields: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with other settings; a size among these takes the place of all that is said of sizes in training."""
+    dropped = _TRAINING_SIDES if {"train_min_sides", "image_min_side"} & set(settings) else ()
+    return {**{name: value for name, value in fields.items() if name not in dropped}, **settings}
+
+
+def _changed(preset: str, fields: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The fields that change the preset, or the preset with those `before`: the same model is the same training."""
+    before = before or {}
+    own, changed = preset_config(preset, **before), preset_config(preset, **_replaced(before, fields))
     return {name: getattr(changed, name) for name in fields if getattr(changed, name) != getattr(own, name)}
