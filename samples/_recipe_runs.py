@@ -1,6 +1,7 @@
 """Trainings and tests of the recipes; they run in processes of their own, which import TensorFlow."""
 
 import contextlib
+import dataclasses
 import gc
 import math
 import pathlib
@@ -162,7 +163,8 @@ def _with_distilled(training: Mapping[str, Any], images: Any, out: pathlib.Path)
     found, at_once = [], 16
     for first in range(0, len(others), at_once):
         photos = [others.load_image(index) for index in range(first, min(first + at_once, len(others)))]
-        found += model.detect(photos, batch_size=4, masks=None, tta=True)
+        seen = model.detect(photos, batch_size=4, masks=None, tta=True)
+        found += [dataclasses.replace(one, image=None) for one in seen]  # without the photos, which are many
     looked_at = range(0, len(images), max(1, len(images) // 200))
     marked = np.mean([np.count_nonzero(~images.load_annotations(index).is_crowd) for index in looked_at])
     return Mixed(images, Distilled(others, best_labels(found, float(marked)), images))
