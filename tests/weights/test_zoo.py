@@ -167,6 +167,15 @@ def test_imagenet_5k_is_public_for_one_backbone_and_the_error_for_others_says_wh
             ask(argument)
 
 
+def test_a_preset_without_public_imagenet_5k_weights_says_so_before_it_is_built():
+    from mrcnn_keras import MaskRCNN
+
+    with pytest.raises(ValueError, match="X-152-32x8d-IN5k.*path of your own"):
+        MaskRCNN.from_preset("mask_rcnn_resnext101_32x8d_fpn_180k", weights="imagenet5k")
+    with pytest.raises(ValueError, match="'imagenet5k' has them"):
+        MaskRCNN.from_preset("mask_rcnn_resnext152_32x8d_fpn", weights="imagenet")
+
+
 def test_models_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         MODELS[0].url = ""
