@@ -13,9 +13,6 @@ from _recipes import key, plain, prerequisites
 
 from mrcnn_keras.data.cpus import usable_cpus
 
-# A process ends after so many trainings, and with it what TensorFlow has kept of them.
-_PER_PROCESS = 6
-
 
 class Results:
     """What was measured so far, in a file.
@@ -123,7 +120,19 @@ def _averages(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{column} {100 * value:.1f}" for column, value in metrics.items() if column.endswith("AP"))
 
 
-def _pool(at_once: int) -> concurrent.futures.ProcessPoolExecutor:
-    settings = {"mp_context": multiprocessing.get_context("spawn"), "max_tasks_per_child": _PER_PROCESS}
-    settings |= {"initializer": limit_threads, "initargs": (max(1, usable_cpus() // at_once),)}
-    return concurrent.futures.ProcessPoolExecutor(at_once, **settings)
+class _Processes(concurrent.futures.ThreadPoolExecutor):
+    """Does each job in a process of its own, with which all that TensorFlow has kept of it ends."""
+
+    def submit(self, function: Any, *arguments: Any) -> concurrent.futures.Future:
+        """As of every executor."""
+        return super().submit(self._in_process, function, *arguments)
+
+    def _in_process(self, function: Any, *arguments: Any) -> Any:
+        settings = {"mp_context": multiprocessing.get_context("spawn"), "initializer": limit_threads}
+        settings["initargs"] = (max(1, usable_cpus() // self._max_workers),)
+        with concurrent.futures.ProcessPoolExecutor(1, **settings) as process:
+            return process.submit(function, *arguments).result()
+
+
+def _pool(at_once: int) -> concurrent.futures.Executor:
+    return _Processes(at_once)

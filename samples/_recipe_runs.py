@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import gc
 import math
 import pathlib
 import time
@@ -57,8 +56,6 @@ def train_and_test(training: dict[str, Any], tests: list[dict[str, Any]], out: p
     column, like "mask AP75", each in 0..1, and its seconds.
     """
     import_tensorflow()
-    import keras
-
     started, path, seconds = time.monotonic(), model_file(out, training), None
     if path.is_file():
         model = _load(training, path)
@@ -73,9 +70,6 @@ def train_and_test(training: dict[str, Any], tests: list[dict[str, Any]], out: p
         started = time.monotonic()
         metrics = (_test_full if training["scale"] == "full" else _test_drawn)(model, training, test, out)
         done.append((metrics, time.monotonic() - started))
-    del model
-    keras.backend.clear_session()
-    gc.collect()
     return {"seconds": seconds, "tests": done}
 
 
