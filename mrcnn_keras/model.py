@@ -57,9 +57,10 @@ class MaskRCNN(Trainer):
 
         Args:
             preset: a name of `mrcnn_keras.presets.PRESETS`.
-            weights: None for random weights; "imagenet" for a ResNet trained on ImageNet; "coco" for the public model
-                of this preset; a checkpoint's path or id (see `from_pretrained`) for as much of it as fits; or the
-                path of a `.keras` or `.weights.h5` file of the same architecture.
+            weights: None for random weights; "imagenet" for a ResNet trained on ImageNet; "imagenet5k" for one trained
+                on 5k of its classes (appendix B), where one is public; "coco" for the public model of this preset; a
+                checkpoint's path or id (see `from_pretrained`) for as much of it as fits; or the path of a `.keras` or
+                `.weights.h5` file of the same architecture.
             **overrides: config fields.
 
         Raises:

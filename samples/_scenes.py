@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mrcnn_keras.data.dataset import Dataset
 from mrcnn_keras.data.drawn import DrawnDataset, background, contrasting, place, visible_parts
 
 _POINTS = {"star4": 4, "star5": 5, "star6": 6, "star7": 7}
@@ -28,6 +29,7 @@ class ThinShapesDataset(DrawnDataset):
     """
 
     least_side = 64
+    every_shape = _SHAPES
 
     def __init__(
         self,
@@ -92,3 +94,30 @@ def _distance(name: str, x: np.ndarray, y: np.ndarray, thickness: float) -> np.n
 
 def _bar(x: np.ndarray, y: np.ndarray, length: float, thickness: float) -> np.ndarray:
     return np.maximum(np.abs(x) - length, np.abs(y) - thickness)
+
+
+class Renamed(Dataset):
+    """A dataset under other class names.
+
+    Args:
+        parent: the dataset.
+        names: one for each of its classes, in their order.
+    """
+
+    def __init__(self, parent: Dataset, names: Sequence[str]):
+        self.parent, self.class_names = parent, tuple(names)
+
+    def __len__(self) -> int:
+        return len(self.parent)
+
+    def load_image(self, index: int) -> np.ndarray:
+        """RGB uint8 (H, W, 3)."""
+        return self.parent.load_image(index)
+
+    def load_annotations(self, index: int) -> Any:
+        """The objects."""
+        return self.parent.load_annotations(index)
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.parent.image_size(index)

@@ -1,6 +1,5 @@
 """The samples: help without TensorFlow, and a very short training of each."""
 
-import concurrent.futures
 import importlib
 import pathlib
 import subprocess
@@ -78,58 +77,6 @@ def test_drawn_images(name, kind, sample, tmp_path, capsys):
     assert kind in capsys.readouterr().out
     assert run("detect", "--model", out / "last.keras", "--out", out / "found") == 0
     assert len(list((out / "found").glob(f"{name}*.png"))) == 8
-
-
-ABLATION = ["--steps", 1, "--jobs", 1, *SETTINGS, "--set", "keypoint_head_dim=8"]
-
-
-@pytest.mark.slow
-def test_ablation_goes_on_where_it_stopped_and_reports_beside_the_paper(sample, tmp_path, monkeypatch, capsys):
-    module, run = sample("ablation")
-    monkeypatch.setattr(module, "TEST_IMAGES", 2)
-    # In this process: the settings above must reach the training.
-    monkeypatch.setattr(module.concurrent.futures, "ProcessPoolExecutor", lambda *a, **k: Inline())
-    words = ["--table", "2d", "--out", tmp_path, *ABLATION, "--set", "anchor_sizes=8,16,32,64"]
-    assert run(*words, "--rows", "roipool") == 0
-    assert "1 of 1 trainings" in capsys.readouterr().out
-    assert run(*words) == 0
-    assert "1 of 2 trainings" in capsys.readouterr().out
-    lines = (tmp_path / "report.md").read_text().splitlines()
-    assert [line.split("|")[1].strip() for line in lines[4:6]] == ["RoIPool", "RoIAlign"]
-    assert [line.split("|")[2].strip() for line in lines[4:6]] == ["1", "1"]
-    assert "(23.6)" in lines[4] and "(36.4)" in lines[5]
-
-
-class Inline(concurrent.futures.Executor):
-    """Does a job at once."""
-
-    def submit(self, function, *arguments):
-        future = concurrent.futures.Future()
-        future.set_result(function(*arguments))
-        return future
-
-
-@pytest.mark.slow
-def test_ablation_at_full_scale_takes_coco(sample, tmp_path, capsys, monkeypatch):
-    module, run = sample("ablation")
-    monkeypatch.setattr(module.concurrent.futures, "ProcessPoolExecutor", lambda *a, **k: Inline())
-    assert run("--table", "5", "--scale", "full") == 2 and "--dataset" in capsys.readouterr().err
-    for part in ("train2017", "val2017"):
-        write_people(tmp_path / "coco" / part, tmp_path / "coco" / "annotations" / f"person_keypoints_{part}.json")
-    words = [
-        "--table",
-        "6",
-        "--scale",
-        "full",
-        "--dataset",
-        tmp_path / "coco",
-        "--weights",
-        "none",
-        "--rows",
-        "RoIPool",
-    ]
-    assert run(*words, "--out", tmp_path / "out", *ABLATION, "--set", "freeze_at=0") == 0
-    assert "(59.8)" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -123,9 +123,35 @@ def test_schedules_see_as_many_images_with_other_batches():
 
     assert SCHEDULES["paper"].config_fields(16)["total_steps"] == 160_000
     fields = SCHEDULES["updated"].config_fields(4)
-    assert fields["total_steps"] == 720_000 and fields["batch_size"] == 4
-    assert [round(fraction * 720_000) for fraction in fields["learning_rate_drops"]] == [480_000, 640_000]
+    assert fields["total_steps"] == 360_000 and fields["batch_size"] == 4
+    assert [round(fraction * 360_000) for fraction in fields["learning_rate_drops"]] == [240_000, 320_000]
     city = SCHEDULES["cityscapes"]
     assert (city.steps, city.drops, city.images, city.images_per_replica) == (24_000, (18_000,), 8, 1)
     fields = city.config_fields(8)
     assert (fields["train_min_sides"], fields["min_side_sampling"]) == ((800, 1024), "range")
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "drops", "images", "nms"),
+    [
+        ("paper", 160_000, (120_000,), 16, 0.3),
+        ("paper_resnext", 160_000, (120_000,), 8, 0.3),
+        ("updated", 180_000, (120_000, 160_000), 8, 0.5),
+        ("augmented", 260_000, (200_000, 240_000), 8, 0.5),
+        ("keypoint", 90_000, (60_000, 80_000), 16, 0.5),
+        ("keypoint_updated", 130_000, (100_000, 120_000), 16, 0.5),
+        ("keypoint_updated_resnext", 130_000, (100_000, 120_000), 8, 0.5),
+        ("cityscapes", 24_000, (18_000,), 8, 0.3),
+        ("cityscapes_from_coco", 4_000, (3_000,), 8, 0.3),
+    ],
+)
+def test_schedules_are_the_papers(name, steps, drops, images, nms):
+    from mrcnn_keras.config import make_config
+    from mrcnn_keras.training.named_schedules import SCHEDULES
+
+    schedule = SCHEDULES[name]
+    assert (schedule.steps, schedule.drops, schedule.images) == (steps, drops, images)
+    config = make_config(schedule.config_fields(images))
+    assert config.nms_threshold == nms and config.total_steps == steps
+    jitter = {"augmented", "keypoint", "keypoint_updated", "keypoint_updated_resnext"}
+    assert (config.train_min_sides == (640, 800)) == (name in jitter)

@@ -19,7 +19,7 @@ class UsageError(ValueError):
     """The command line asks for something impossible; the exit status is 2."""
 
 
-WEIGHTS_HELP = "start from 'imagenet', 'coco', a checkpoint's file or id, or a .keras or .weights.h5 file"
+WEIGHTS_HELP = "start from 'imagenet', 'imagenet5k', 'coco', a checkpoint's file or id, or a .keras or .weights.h5 file"
 MODEL_HELP = "a .keras file, a checkpoint of another system, or an id of list-weights"
 
 
@@ -138,7 +138,7 @@ def model(text: str) -> str:
 
 def weights(text: str) -> str:
     """What `MaskRCNN.from_preset` takes as weights, for `type=`."""
-    return text if text in ("imagenet", "coco") else model(text)
+    return text if text in ("imagenet", "imagenet5k", "coco") else model(text)
 
 
 def existing(text: str) -> pathlib.Path:

@@ -240,6 +240,8 @@ def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: 
         return from_pretrained(model_class, twins[0], by_name, None, True, {**training, **overrides})
     if weights == "imagenet":
         weights = _imagenet(config.backbone)
+    elif weights == "imagenet5k":
+        weights = lookup.imagenet_5k(config.backbone)
     source, names, settings = open_checkpoint(weights)
     taken = settings_for(config, source, settings)
     model = model_class(make_config({**config.to_dict(), **taken, **overrides}))
@@ -264,5 +266,6 @@ def _imagenet(backbone: str) -> str:
     known = {model.id for model in lookup.all_models()}
     if f"torchvision/{backbone}" not in known:
         having = ", ".join(name for name in BACKBONES if f"torchvision/{name}" in known)
-        raise ValueError(f"weights='imagenet': there are no public ones of {backbone!r}, only of {having}")
+        raise ValueError(f"weights='imagenet': there are no public ones of {backbone!r}, only of {having}"
+                         + "; 'imagenet5k' has them" * (backbone in lookup.IMAGENET_5K))  # fmt: skip
     return f"torchvision/{backbone}"

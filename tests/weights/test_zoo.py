@@ -102,7 +102,7 @@ def test_torchvision_names_stand_at_their_coco_ids():
 
 def test_backbones_have_neither_classes_nor_ap():
     backbones = [model for model in MODELS if not model.class_names and "LVIS" not in model.id]
-    assert len(backbones) == 6 + 13 + 3
+    assert len(backbones) == 7 + 13 + 3
     assert not any(model.ap for model in backbones)
 
 
@@ -157,6 +157,23 @@ def test_what_is_not_found_or_not_one_names_the_near_ones(text, named):
     with pytest.raises(ValueError, match=re.escape(repr(text))) as error:
         zoo.find(text)
     assert all(name in str(error.value) for name in named)
+
+
+def test_imagenet_5k_is_public_for_one_backbone_and_the_error_for_others_says_what_to_give():
+    model = zoo.find(zoo.imagenet_5k("resnext152_32x8d"))
+    assert model.file_name == "X-152-32x8d-IN5k.pkl"
+    for ask, argument in ((zoo.imagenet_5k, "resnext101_32x8d"), (zoo.find, "FAIR/X-101-32x8d-IN5k")):
+        with pytest.raises(ValueError, match="no public ImageNet-5k weights of 'resnext101_32x8d'.*path of your own"):
+            ask(argument)
+
+
+def test_a_preset_without_public_imagenet_5k_weights_says_so_before_it_is_built():
+    from mrcnn_keras import MaskRCNN
+
+    with pytest.raises(ValueError, match="X-152-32x8d-IN5k.*path of your own"):
+        MaskRCNN.from_preset("mask_rcnn_resnext101_32x8d_fpn_180k", weights="imagenet5k")
+    with pytest.raises(ValueError, match="'imagenet5k' has them"):
+        MaskRCNN.from_preset("mask_rcnn_resnext152_32x8d_fpn", weights="imagenet")
 
 
 def test_models_cannot_be_changed():

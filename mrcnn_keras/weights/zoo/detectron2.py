@@ -152,6 +152,8 @@ MODELS: tuple[PretrainedModel, ...] = (
     _backbone("FAIR/R-50-GN", f"{_OLD_ADDRESS}47261647/R-50-GN.pkl", {}),
     _backbone("FAIR/R-101-GN", f"{_OLD_ADDRESS}47592356/R-101-GN.pkl", {}),
     _backbone("FAIR/X-101-32x8d", f"{_ADDRESS}ImageNetPretrained/FAIR/X-101-32x8d.pkl", {}),
+    # Trained on the 5k classes of appendix B; the ResNeXt-101 of table 8 was never published.
+    _backbone("FAIR/X-152-32x8d-IN5k", f"{_OLD_ADDRESS}25093814/X-152-32x8d-IN5k.pkl", {}),
     # Converted from torchvision (the file says so): unlike the others its first kernel takes R, G, B.
     _backbone("torchvision/R-50", f"{_ADDRESS}ImageNetPretrained/torchvision/R-50.pkl", {}, 102 * 10**6),
 )  # fmt: skip

@@ -7,6 +7,11 @@ from .pretrained import PretrainedModel
 
 _MODELS = (*detectron2.MODELS, *others.MODELS)
 
+# By backbone: trained on the 5k classes of ImageNet of the paper's appendix B.
+IMAGENET_5K = {"resnext152_32x8d": "detectron2/ImageNetPretrained/FAIR/X-152-32x8d-IN5k"}
+# What the paper used and nobody has published, as far as is known.
+_UNPUBLISHED = {"detectron2/ImageNetPretrained/FAIR/X-101-32x8d-IN5k": "resnext101_32x8d"}
+
 
 def all_models() -> tuple[PretrainedModel, ...]:
     """Every checkpoint of the zoo."""
@@ -32,6 +37,7 @@ def find(id: str) -> PretrainedModel:
     for model in _MODELS:
         if model.id.casefold() == wanted:
             return model
+    _check_published(id, wanted)
     found = [model for model in _MODELS if wanted and model.id.casefold().endswith(f"/{wanted}")]
     if len(found) == 1:
         return found[0]
@@ -40,6 +46,30 @@ def find(id: str) -> PretrainedModel:
     near = _near(wanted)
     advice = f"did you mean {' or '.join(near)}?" if near else "`mrcnn-keras list-weights` lists them"
     raise ValueError(f"there is no pretrained model {id!r}; {advice}")
+
+
+def imagenet_5k(backbone: str) -> str:
+    """The id of a backbone's ImageNet-5k weights (appendix B).
+
+    Raises:
+        ValueError: none are public; the message says what to give instead.
+    """
+    if backbone not in IMAGENET_5K:
+        known = ", ".join(f"{name!r} ({id})" for name, id in IMAGENET_5K.items())
+        raise ValueError(
+            f"no public ImageNet-5k weights of {backbone!r} are known, only of {known}; give the path of your own, a "
+            ".pkl, .pth or .safetensors file of such a backbone, or start from 'imagenet'"
+        )
+    return IMAGENET_5K[backbone]
+
+
+def _check_published(id: str, wanted: str) -> None:
+    for missing, backbone in _UNPUBLISHED.items():
+        if wanted and f"/{missing}".casefold().endswith(f"/{wanted}"):
+            try:
+                imagenet_5k(backbone)
+            except ValueError as error:
+                raise ValueError(f"{id!r}: {error}") from None
 
 
 def _near(wanted: str) -> list[str]:
