@@ -12,7 +12,7 @@ import _common
 
 from mrcnn_keras import demo
 from mrcnn_keras.commands import options
-from mrcnn_keras.commands.detect import add_output_arguments, detect_files
+from mrcnn_keras.commands.detect import add_output_arguments, detect_files, output
 from mrcnn_keras.commands.models import load_model, new_config
 from mrcnn_keras.commands.training import add_precision_argument
 
@@ -125,7 +125,7 @@ class Drawn:
         """Draw what is found in images, given or drawn."""
         model = load_model(args.model, options.settings(args))
         files = args.inputs or self._draw(args.out / "inputs")
-        return detect_files(model, {path: args.out / f"{path.stem}.png" for path in files}, args.out, args.min_score)
+        return detect_files(model, {path: args.out / f"{path.stem}.png" for path in files}, args.out, output(args))
 
     def _draw(self, folder: pathlib.Path) -> list[pathlib.Path]:
         from PIL import Image

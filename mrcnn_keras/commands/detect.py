@@ -2,13 +2,13 @@
 
 import argparse
 import contextlib
-import json
+import dataclasses
 import pathlib
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mrcnn_keras.commands import options
+from mrcnn_keras.commands.detect_files import Output, detect_files
 from mrcnn_keras.commands.models import load_model, served_model
 
 HELP = "find objects in images"
@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--server", metavar="ADDRESS", help="a served model: http://host:8501, or host:8500 for gRPC")
     parser.add_argument("--model-name", metavar="NAME", help="what the server calls the model (mask_rcnn)")
     add_output_arguments(parser)
+    options.add_detect_options(parser)
     options.add_settings(parser)
 
 
@@ -37,6 +38,9 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="draw detections from this score on (0.5); detections.json has all the model gives",
     )
+    parser.add_argument("--batch-size", type=options.positive, default=1, metavar="N", help="images at a time (1)")
+    parser.add_argument("--no-pictures", action="store_true", help="write detections.json only")
+    parser.add_argument("--restart", action="store_true", help="do not go on with an interrupted run in --out")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +49,20 @@ def run(args: argparse.Namespace) -> int:
     if not files:
         raise options.UsageError(f"no images in {', '.join(map(str, args.inputs))}")
     with _model(args) as model:
-        return detect_files(model, files, args.out, args.min_score)
+        return detect_files(model, files, args.out, output(args, _origin(args), as_files=args.server is not None))
+
+
+def output(args: argparse.Namespace, origin: Mapping[str, Any] | None = None, as_files: bool = False) -> Output:
+    """What the options of `add_output_arguments` and, if there, of `detect` ask for.
+
+    Args:
+        args: parsed.
+        origin: of a run that can be gone on with.
+        as_files: whether the model takes files, and not their pixels.
+    """
+    how = options.detect_options(args) if "tiles" in args else {}
+    chosen = Output(args.min_score, args.batch_size, not args.no_pictures, how, as_files)
+    return dataclasses.replace(chosen, origin=None if args.restart or origin is None else {**origin, **chosen.key()})
 
 
 def image_files(inputs: Sequence[pathlib.Path], out: pathlib.Path) -> dict[pathlib.Path, pathlib.Path]:
@@ -68,47 +85,13 @@ def image_files(inputs: Sequence[pathlib.Path], out: pathlib.Path) -> dict[pathl
     return targets
 
 
-def detect_files(model: Any, files: dict[pathlib.Path, pathlib.Path], out: pathlib.Path, min_score: float = 0.5) -> int:
-    """Write a picture for every image, and `detections.json`.
-
-    The JSON holds `images`, `categories` and `annotations`, the last as `Detections.to_coco` makes them, with an `id`.
-
-    Args:
-        model: anything with `detect`.
-        files: image -> picture to write.
-        out: folder of `detections.json`.
-        min_score: of the detections drawn, 0..1.
-
-    Returns:
-        0, or 1 if images could not be read or a server was lost; standard error names them.
-    """
-    images, results, failures = [], [], []
-    for path, target in files.items():
-        try:
-            pixels, found = _detect(model, path)
-        except (ValueError, OSError) as error:
-            failures.append(f"{path}: {error}")
-            print(f"failed: {failures[-1]}", file=sys.stderr)
-            if isinstance(error, ConnectionError):  # the server is gone, and was waited for
-                break
-            continue
-        images.append({"id": len(images) + 1, "file_name": str(path), "height": found.size[0], "width": found.size[1]})
-        results += found.to_coco(images[-1]["id"])
-        found.save_plot(target, pixels, score_threshold=min_score)
-        print(f"{path}: {found[found.scores >= min_score]!r} -> {target}")
-    out.mkdir(parents=True, exist_ok=True)
-    keypoints = _keypoints(model.config)
-    categories = [{"id": i, "name": name, **keypoints} for i, name in enumerate(model.config.names, start=1)]
-    for number, result in enumerate(results, start=1):
-        result["id"] = number
-    written = out / "detections.json"
-    written.write_text(json.dumps({"images": images, "categories": categories, "annotations": results}) + "\n")
-    print(f"{len(results)} detections of {len(images)} images in {written}")
-    if failures:
-        untried = len(files) - len(images) - len(failures)
-        more = f", {untried} were not tried" if untried else ""
-        print(f"{len(failures)} of {len(files)} images failed{more}", file=sys.stderr)
-    return 1 if failures else 0
+def _origin(args: argparse.Namespace) -> dict[str, Any]:
+    """What the detections come from."""
+    if args.server is not None:
+        return {"server": args.server, "model": args.model_name}
+    file = pathlib.Path(args.model)
+    state = [file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else None
+    return {"model": str(file.absolute()) if state else args.model, "file": state, "settings": options.settings(args)}
 
 
 def _model(args: argparse.Namespace) -> contextlib.AbstractContextManager:
@@ -116,27 +99,12 @@ def _model(args: argparse.Namespace) -> contextlib.AbstractContextManager:
     if args.server is not None:
         if args.settings:
             raise options.UsageError("--set goes with --model; a served model is as it was exported")
+        if options.detect_options(args):
+            raise options.UsageError("--tta, --soft-nms, --tiles and --class-score go with --model")
         return served_model(args.server, args.model_name or "mask_rcnn")
     if args.model_name is not None:
         raise options.UsageError("--model-name goes with --server")
     return contextlib.nullcontext(load_model(args.model, options.settings(args)))
-
-
-def _keypoints(config: Any) -> dict[str, list]:
-    """What a category of a COCO file says of its keypoints; nothing where they have no names."""
-    from mrcnn_keras.data import KeypointSet
-
-    if not config.keypoint_names:
-        return {}
-    points = KeypointSet(config.keypoint_names, skeleton=config.keypoint_skeleton, sigmas=config.keypoint_sigmas)
-    return points.as_category()
-
-
-def _detect(model: Any, path: pathlib.Path) -> tuple[Any, Any]:
-    from mrcnn_keras.data import read_image
-
-    pixels = read_image(path)
-    return pixels, model.detect(path, masks="rle")[0]
 
 
 def _search(folder: pathlib.Path, out: pathlib.Path) -> Iterable[pathlib.Path]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mrcnn_keras import cli
-from mrcnn_keras.commands.detect import detect_files
+from mrcnn_keras.commands.detect_files import Output, detect_files
 from mrcnn_keras.serving import ServerUnavailableError, retry
 
 from .conftest import CONFIG, HAS_GRPC, file_of
@@ -97,10 +97,10 @@ class Vanishing:
     def __init__(self):
         self.asked = []
 
-    def detect(self, image, masks):
+    def detect(self, images, batch_size, masks):
         from mrcnn_keras import Detections
 
-        self.asked.append(image)
+        self.asked += images
         if len(self.asked) > 1:
             raise ServerUnavailableError("no answer from the server")
         return [Detections([], [], [], CONFIG.names, size=(60, 80))]
@@ -109,7 +109,7 @@ class Vanishing:
 def test_a_server_that_is_lost_is_not_waited_for_at_every_image(photos, tmp_path, capsys):
     model, files = Vanishing(), {photos / "a.jpg": tmp_path / "a.jpg", photos / "b.png": tmp_path / "b.png"}
     (photos / "c.jpg").write_bytes((photos / "a.jpg").read_bytes())
-    assert detect_files(model, {**files, photos / "c.jpg": tmp_path / "c.jpg"}, tmp_path) == 1
+    assert detect_files(model, {**files, photos / "c.jpg": tmp_path / "c.jpg"}, tmp_path, Output(as_files=True)) == 1
     assert len(model.asked) == 2
     assert "1 of 3 images failed, 1 were not tried" in capsys.readouterr().err
     assert len(json.loads((tmp_path / "detections.json").read_text())["images"]) == 1
