@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 
-import numpy as np
 from PIL import Image
 
 from mrcnn_keras.commands import options
