@@ -3,27 +3,27 @@
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from _paper_models import CITY_CLASSES
+from _recipes import key
 from _scenes import Renamed, ThinShapesDataset
 
 from mrcnn_keras.data import (
     CityscapesDataset,
     CocoDataset,
     Dataset,
+    MixedDataset,
     ShapesDataset,
     StickFiguresDataset,
-    image_file_size,
-    make_annotations,
-    read_image,
 )
 
 TRAIN_IMAGES, TRAIN_SEED = 20_000, 100
 TEST_SEED, TEST_DEV_SEED, UNLABELLED_SEED = 7, 8, 50
 CITY_IMAGES = 120  # few, as Cityscapes has few
+_COUNTED = 200  # of drawn scenes, to know how many objects an image has
 _DRAWN = {"thin": ThinShapesDataset, "shapes": ShapesDataset, "stick": StickFiguresDataset}
 
 
@@ -108,121 +108,33 @@ def _write_photo(root: pathlib.Path, split: str, scenes: Dataset, index: int) ->
         Image.fromarray(pixels).save(folder / f"{name}_{ending}.png")
 
 
-def unlabelled(training: Mapping[str, Any]) -> Dataset:
-    """Images without labels for data distillation."""
-    given = training["distilled"]
-    if training["scale"] == "full":
-        return ImageFolder(given["folder"])
-    kind, arguments = training["data"]
-    return drawn(kind, arguments, given["images"], UNLABELLED_SEED + training["seed"])
-
-
-class ImageFolder(Dataset):
-    """The JPEG files of a folder, without annotations.
+def with_distilled(training: Mapping[str, Any], images: Dataset, teacher: Any, out: pathlib.Path) -> Dataset:
+    """The images, and in a ratio of 6 to 4 photos with what a model finds in them as their labels.
 
     Args:
-        folder: such as COCO's unlabeled2017.
-
-    Raises:
-        ValueError: there are none.
+        training: of `_recipes.recipe`, with "distilled".
+        images: what people have labelled.
+        teacher: the model.
+        out: folder of the run; labels, and drawn photos, are written there.
     """
+    from mrcnn_keras.distillation import distill
 
-    def __init__(self, folder: str | os.PathLike):
-        self.paths = sorted(pathlib.Path(folder).glob("*.jpg"))
-        if not self.paths:
-            raise ValueError(f"no .jpg files in {os.fspath(folder)!r}")
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def load_image(self, index: int) -> np.ndarray:
-        """RGB uint8 (H, W, 3)."""
-        return read_image(self.paths[index])
-
-    def image_size(self, index: int) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return image_file_size(self.paths[index])
+    given, labels = training["distilled"], out / "labels" / f"{key(training)}.json"
+    counted, folder = images, given.get("folder")
+    if folder is None:
+        kind, arguments = training["data"]
+        scenes = drawn(kind, arguments, given["images"], UNLABELLED_SEED + training["seed"])
+        folder = labels.with_suffix("")
+        _write_photos(scenes, folder)
+        counted = images.subset(range(_COUNTED))
+    if not labels.is_file():
+        distill(teacher, folder, counted, labels, batch_size=4, verbose=False)
+    return MixedDataset([images, CocoDataset(folder, labels)], (6, 4))
 
 
-class Distilled(Dataset):
-    """Images with what a model has found in them as their labels (Radosavovic et al., 2017).
+def _write_photos(scenes: Dataset, folder: pathlib.Path) -> None:
+    from PIL import Image
 
-    Args:
-        images: a dataset; its own annotations are not looked at.
-        found: `Detections` of each of its images that has any, by index.
-        like: the dataset whose class names and keypoints the labels have.
-    """
-
-    def __init__(self, images: Dataset, found: Mapping[int, Any], like: Dataset):
-        self.images, self.indices, self.found = images, sorted(found), found
-        self.class_names, self.keypoints = like.class_names, like.keypoints
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def load_image(self, index: int) -> np.ndarray:
-        """RGB uint8 (H, W, 3)."""
-        return self.images.load_image(self.indices[index])
-
-    def image_size(self, index: int) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self.images.image_size(self.indices[index])
-
-    def load_annotations(self, index: int) -> Any:
-        """What was found; every keypoint counts as visible."""
-        found = self.found[self.indices[index]]
-        points = found.keypoints
-        if points is not None:
-            points = np.concatenate([points[..., :2], np.full_like(points[..., :1], 2)], axis=-1)
-        return make_annotations(found.size, found.class_ids, boxes=found.boxes, keypoints=points)
-
-
-class Mixed(Dataset):
-    """Two datasets, of which the second is repeated or cut until it is a part of all.
-
-    Args:
-        first, second: with the same classes and keypoints.
-        share: of the second among all images, between 0 and 1.
-    """
-
-    def __init__(self, first: Dataset, second: Dataset, share: float = 0.4):
-        self.first, self.second = first, second
-        self.class_names, self.keypoints = first.class_names, first.keypoints
-        self._extra = round(len(first) * share / (1 - share))
-
-    def __len__(self) -> int:
-        return len(self.first) + self._extra
-
-    def load_image(self, index: int) -> np.ndarray:
-        """RGB uint8 (H, W, 3)."""
-        return self._of(Dataset.load_image.__name__, index)
-
-    def load_annotations(self, index: int) -> Any:
-        """The objects."""
-        return self._of(Dataset.load_annotations.__name__, index)
-
-    def image_size(self, index: int) -> tuple[int, int]:
-        """(height, width) in pixels."""
-        return self._of(Dataset.image_size.__name__, index)
-
-    def _of(self, method: str, index: int) -> Any:
-        count = len(self.first)
-        where, place = (self.first, index) if index < count else (self.second, (index - count) % len(self.second))
-        return getattr(where, method)(place)
-
-
-def best_labels(found: Sequence[Any], objects_per_image: float) -> dict[int, Any]:
-    """The detections to train on: the best of all, as many an image as people have marked.
-
-    Args:
-        found: `Detections` of each image.
-        objects_per_image: of the labelled data.
-
-    Returns: those of each image that has any, by index.
-    """
-    scores = np.sort(np.concatenate([one.scores for one in found]))[::-1]
-    wanted = min(len(scores), max(1, round(objects_per_image * len(found))))
-    if not len(scores):
-        raise ValueError("the teacher has found nothing in the images without labels")
-    kept = {index: one[one.scores >= scores[wanted - 1]] for index, one in enumerate(found)}
-    return {index: one for index, one in kept.items() if len(one)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(len(scenes)):
+        Image.fromarray(scenes.load_image(index)).save(folder / f"{index:06}.png")

@@ -1,26 +1,21 @@
 """Trainings and tests of the recipes; they run in processes of their own, which import TensorFlow."""
 
 import contextlib
-import dataclasses
 import math
 import pathlib
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from _paper_models import CITY_CLASSES
 from _recipe_data import (
     TEST_DEV_SEED,
     TEST_SEED,
-    Distilled,
-    Mixed,
-    best_labels,
     coco,
     drawn,
     drawn_city,
     training_set,
-    unlabelled,
+    with_distilled,
 )
 from _recipes import full_fields, key
 
@@ -108,7 +103,7 @@ def _train_drawn(training: Mapping[str, Any], out: pathlib.Path) -> Any:
         if start:
             _take_backbone(model, MaskRCNN.load(model_file(out, start)))
     if training.get("distilled"):
-        images = _with_distilled(training, images, out)
+        images = with_distilled(training, images, _teacher(training, out), out)
     model.compile(demo.make_optimizer(config, training["steps"]))
     model.fit(images, steps_per_epoch=training["steps"], verbose=0, workers=1)
     return model
@@ -143,25 +138,18 @@ def _train_full(training: Mapping[str, Any], out: pathlib.Path) -> Any:
             model = MaskRCNN.from_preset(training["preset"], weights, **fields)
         model.compile(total_steps=model.config.total_steps)
     if training.get("distilled"):
-        images = _with_distilled(training, images, out)
+        images = with_distilled(training, images, _teacher(training, out), out)
     # States of an interrupted training, from which it goes on.
     states = Checkpoints(out / "states" / key(training))
     model.fit(images, steps_per_epoch=model.config.total_steps, verbose=2, workers=8, callbacks=[states])
     return model
 
 
-def _with_distilled(training: Mapping[str, Any], images: Any, out: pathlib.Path) -> Any:
-    """The images, and others with what the teacher finds in them, seen several times, as their labels."""
-    teacher = training["distilled"]["teacher"]
-    model, others = _load(teacher, model_file(out, teacher)), unlabelled(training)
-    found, at_once = [], 16
-    for first in range(0, len(others), at_once):
-        photos = [others.load_image(index) for index in range(first, min(first + at_once, len(others)))]
-        seen = model.detect(photos, batch_size=4, masks=None, tta=True)
-        found += [dataclasses.replace(one, image=None) for one in seen]  # without the photos, which are many
-    looked_at = range(0, len(images), max(1, len(images) // 200))
-    marked = np.mean([np.count_nonzero(~images.load_annotations(index).is_crowd) for index in looked_at])
-    return Mixed(images, Distilled(others, best_labels(found, float(marked)), images))
+def _teacher(training: Mapping[str, Any], out: pathlib.Path) -> Any:
+    """The model that labels photos for a training; on one device."""
+    from mrcnn_keras.model import MaskRCNN
+
+    return MaskRCNN.load(model_file(out, training["distilled"]["teacher"]))
 
 
 # ---- tests ----

@@ -228,18 +228,3 @@ def test_full_scale_takes_coco(load, inline, tmp_path, capsys):
     assert load("reproduce").main([*words, "--out", str(tmp_path / "out"), *SMALL, *weights]) == 0
     assert "(59.8)" in capsys.readouterr().out
     assert list((tmp_path / "out" / "states").glob("*/last.keras"))
-
-
-def test_the_best_labels_are_as_many_as_people_have_marked(load):
-    import numpy as np
-
-    from mrcnn_keras import Detections
-
-    def found(*scores):
-        return Detections(np.zeros((len(scores), 4)), scores, [0] * len(scores), ("person",), size=(8, 8))
-
-    best = load("_recipe_data").best_labels([found(0.9, 0.2), found(0.1), found(), found(0.8, 0.7)], 0.75)
-    assert {index: one.scores.tolist() for index, one in best.items()} == {
-        0: pytest.approx([0.9]),
-        3: pytest.approx([0.8, 0.7]),
-    }

@@ -82,8 +82,9 @@ def _rest(work: Work, done: int) -> int | None:
 def _total(work: Work, reader: video.VideoReader, done: int) -> int | None:
     about = reader.about()
     if about is None or work.limit is None:
-        return (about or work.limit or 0) - done or None
-    return min(about, work.limit) - done
+        known = about or work.limit
+        return None if known is None else max(0, known - done)
+    return max(0, min(about, work.limit) - done)
 
 
 def _draw(work: Work, source: Source, count: int) -> None:
