@@ -79,7 +79,7 @@ def report(work, args, broken, whole, torn, again) -> int:
 
 def print_memory(run: "Run") -> None:
     """Resident memory over the time in which photos were done."""
-    rows = [(done, memory) for done, memory in run.samples if done]
+    rows = [(done, memory) for done, memory in run.samples if done and memory]
     print("photos done: " + ", ".join(str(done) for done, _ in _spread(rows)))
     print("memory, MiB: " + ", ".join(f"{memory:.0f}" for _, memory in _spread(rows)))
 
