@@ -11,8 +11,7 @@ from typing import Any
 import _common
 
 from mrcnn_keras import demo
-from mrcnn_keras.commands import options
-from mrcnn_keras.commands.detect import add_output_arguments, detect_files, output
+from mrcnn_keras.commands import detect, options
 from mrcnn_keras.commands.models import load_model, new_config
 from mrcnn_keras.commands.training import add_precision_argument
 
@@ -115,17 +114,13 @@ class Drawn:
         return 0
 
     def add_detect_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Options of `detect`."""
-        parser.add_argument("inputs", nargs="*", type=options.file, metavar="IMAGE", help="default: 8 drawn images")
-        parser.add_argument("--model", type=options.model, required=True, metavar="M", help=options.MODEL_HELP)
-        add_output_arguments(parser)
-        options.add_settings(parser)
+        """Options of `detect`; without inputs, images are drawn."""
+        detect.add_arguments(parser, nargs="*")
 
     def detect(self, args: argparse.Namespace) -> int:
-        """Draw what is found in images, given or drawn."""
-        model = load_model(args.model, options.settings(args))
-        files = args.inputs or self._draw(args.out / "inputs")
-        return detect_files(model, {path: args.out / f"{path.stem}.png" for path in files}, args.out, output(args))
+        """Draw what is found in images, given or, where none are, eight drawn ones."""
+        args.inputs = args.inputs or self._draw(args.out / "inputs")
+        return detect.run(args)
 
     def _draw(self, folder: pathlib.Path) -> list[pathlib.Path]:
         from PIL import Image

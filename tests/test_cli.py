@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from mrcnn_keras import cli
-from mrcnn_keras.commands import detect, doctor, options
+from mrcnn_keras.commands import doctor, options
+from mrcnn_keras.commands.detection import inputs
 from mrcnn_keras.presets import PRESETS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -323,10 +324,11 @@ def test_pictures_do_not_collide_and_are_not_searched(tmp_path):
     for name in ("a/x.png", "b/x.png", "b/x.bmp", "out/x.png", "b/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    files = detect.image_files([tmp_path / "a/x.png", tmp_path / "b/x.png", tmp_path], tmp_path / "out")
-    assert len(files) == 3 and tmp_path / "out/x.png" not in files
-    assert len(set(files.values())) == 3
-    assert all(target.is_relative_to(tmp_path / "out") for target in files.values())
+    given = [tmp_path / "a/x.png", tmp_path / "b/x.png", tmp_path]
+    sources = inputs.find_sources(given, tmp_path / "out")
+    assert len(sources) == 3 and tmp_path / "out/x.png" not in [source.path for source in sources]
+    assert len({source.target for source in sources}) == 3
+    assert all(source.target.is_relative_to(tmp_path / "out") for source in sources)
 
 
 def test_a_file_that_is_no_model_is_wrong_usage(coco, tmp_path, capsys):

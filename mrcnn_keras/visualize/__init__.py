@@ -3,7 +3,12 @@
 Everything is drawn with matplotlib's object interface: no pyplot, no window, no global state.
 """
 
-from mrcnn_keras.visualize.detections import draw_detections, plot_detections, save_detections
+from mrcnn_keras.visualize.detections import (
+    draw_detections,
+    plot_detections,
+    render_detections,
+    save_detections,
+)
 from mrcnn_keras.visualize.figures import DPI, PALETTE, Picture
 from mrcnn_keras.visualize.grid import draw_grid
 from mrcnn_keras.visualize.history import plot_history
@@ -16,5 +21,6 @@ __all__ = [
     "draw_grid",
     "plot_detections",
     "plot_history",
+    "render_detections",
     "save_detections",
 ]

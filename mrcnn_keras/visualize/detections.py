@@ -77,6 +77,15 @@ def draw_detections(
     return ax
 
 
+def render_detections(image: Any, found, **options: Any) -> np.ndarray:
+    """What `save_detections` writes, as RGB uint8 (H, W, 3); arguments as there."""
+    pixels = read_pixels(image)
+    ax = frameless(*picture_size(*pixels.shape[:2]))
+    draw_detections(ax, pixels, found, **options)
+    ax.figure.canvas.draw()
+    return np.array(ax.figure.canvas.buffer_rgba())[..., :3]
+
+
 def plot_detections(image: Any, found, ax: Axes | None = None, **options: Any) -> Figure:
     """Draw detections in `ax`, or in a new figure with about the image's pixels; see `draw_detections`.
 

@@ -1,5 +1,6 @@
 """`mrcnn-keras detect --server`."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from mrcnn_keras import cli
-from mrcnn_keras.commands.detect_files import Output, detect_files
+from mrcnn_keras.commands import detect
+from mrcnn_keras.data import read_image
 from mrcnn_keras.serving import ServerUnavailableError, retry
 
 from .conftest import CONFIG, HAS_GRPC, file_of
@@ -68,6 +70,8 @@ def test_rest_imports_no_tensorflow_and_names_what_failed(server, photos, tmp_pa
         ([], "--model --server"),
         (["--server", "http://localhost:1", "--model", __file__], "not allowed with"),
         (["--server", "http://localhost:1", "--set", "score_threshold=0.5"], "--set goes with --model"),
+        (["--server", "http://localhost:1", "--tta"], "--tta, --soft-nms, --tiles and --class-score go with --model"),
+        (["--server", "http://localhost:1", "--replicas", "2"], "--replicas goes with --model"),
         (["--model", __file__, "--model-name", "birds"], "--model-name goes with --server"),
         (["--server", "http://"], "expected the address of a server"),
     ],
@@ -90,7 +94,7 @@ def test_no_server_is_a_failure(photos, tmp_path, capsys, monkeypatch):
 
 
 class Vanishing:
-    """Detects nothing in the first image, and is gone at the second."""
+    """Is gone when it is asked for the first time, and then detects nothing."""
 
     config = CONFIG
 
@@ -100,16 +104,19 @@ class Vanishing:
     def detect(self, images, batch_size, masks):
         from mrcnn_keras import Detections
 
-        self.asked += images
-        if len(self.asked) > 1:
+        self.asked.append(images)
+        if len(self.asked) == 1:
             raise ServerUnavailableError("no answer from the server")
-        return [Detections([], [], [], CONFIG.names, size=(60, 80))]
+        return [Detections([], [], [], CONFIG.names, size=read_image(image).shape[:2]) for image in images]
 
 
-def test_a_server_that_is_lost_is_not_waited_for_at_every_image(photos, tmp_path, capsys):
-    model, files = Vanishing(), {photos / "a.jpg": tmp_path / "a.jpg", photos / "b.png": tmp_path / "b.png"}
-    (photos / "c.jpg").write_bytes((photos / "a.jpg").read_bytes())
-    assert detect_files(model, {**files, photos / "c.jpg": tmp_path / "c.jpg"}, tmp_path, Output(as_files=True)) == 1
-    assert len(model.asked) == 2
-    assert "1 of 3 images failed, 1 were not tried" in capsys.readouterr().err
-    assert len(json.loads((tmp_path / "detections.json").read_text())["images"]) == 1
+def test_a_server_that_is_lost_is_not_waited_for_at_every_image(photos, tmp_path, capsys, monkeypatch):
+    model = Vanishing()
+    monkeypatch.setattr(detect, "served_model", lambda *args: contextlib.nullcontext(model))
+    words = [photos, "--server", "http://localhost:1", "--out", tmp_path / "out"]
+    assert run(*words) == 1 and len(model.asked) == 1
+    told = capsys.readouterr().err
+    assert "no answer from the server" in told and "2 of 2 inputs are left" in told
+    assert not (tmp_path / "out" / "detections.json").exists()
+    assert run(*words) == 0
+    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 2

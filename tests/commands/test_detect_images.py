@@ -1,0 +1,202 @@
+"""`mrcnn-keras detect` on folders: broken files, batches, and runs that go on."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from mrcnn_keras.commands.detection.work import JOURNAL
+
+STUB = pathlib.Path(__file__).parent / "stub_model.py"
+
+
+def results(out):
+    return json.loads((out / "detections.json").read_text())
+
+
+def files(out):
+    """Content of each file of a run but the journal."""
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*")
+            if path.is_file() and path.name != JOURNAL}  # fmt: skip
+
+
+def test_broken_photos_are_named_and_the_others_are_done(run, photos, tmp_path, capsys):
+    assert run(photos, "--out", tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert "03.png" in told and "05.png" in told and "2 of 40 images failed" in told
+    written = results(tmp_path / "out")
+    names = [pathlib.Path(image["file_name"]).name for image in written["images"]]
+    assert names == [f"{n:02}.png" for n in range(40) if n not in (3, 5)]
+    assert [image["id"] for image in written["images"]] == list(range(1, 39))
+    assert [one["image_id"] for one in written["annotations"]] == list(range(1, 39))
+    # Each photo has its own brightness, so that one taken for another would show.
+    brightness = [round(2 * one["score"] - 1, 2) for one in written["annotations"]]
+    assert brightness == [round(6 * n / 255, 2) for n in range(40) if n not in (3, 5)]
+    assert (tmp_path / "out" / "late" / "39.png").exists()
+
+
+def test_batches_make_no_difference(run, photos, tmp_path):
+    for size in (1, 3, 64):
+        run(photos, "--out", tmp_path / str(size), "--batch-size", size)
+        assert max(run.model.calls) >= size or size == 64
+    assert files(tmp_path / "1") == files(tmp_path / "3") == files(tmp_path / "64")
+
+
+def in_a_process(words, **environment):
+    code = subprocess.run(
+        [sys.executable, STUB, "detect", *map(str, words)],
+        env={**os.environ, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+    return code.returncode, code.stderr
+
+
+def test_a_run_that_is_killed_twice_ends_like_an_undisturbed_one(photos, weights, tmp_path):
+    words = [photos, "--model", weights, "--batch-size", 4]
+    status, told = in_a_process([*words, "--out", tmp_path / "whole"])
+    assert status == 1, told
+    torn = [*words, "--out", tmp_path / "torn"]
+    assert in_a_process(torn, STUB_KILL_AFTER="1")[0] == -9
+    assert not (tmp_path / "torn" / "detections.json").exists()
+    assert in_a_process(torn, STUB_TEAR_AFTER="1")[0] == -9
+    assert not (tmp_path / "torn" / JOURNAL).read_bytes().endswith(b"\n")
+    status, told = in_a_process(torn)
+    assert status == 1 and "03.png" in told and "2 of 40 images failed" in told
+    assert files(tmp_path / "torn") == files(tmp_path / "whole")
+
+
+def test_a_finished_run_computes_nothing_again_and_says_so(run, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(photos, "--out", out)
+    before, opened = files(out), run.opened
+    capsys.readouterr()
+    assert run(photos, "--out", out) == 1
+    told = capsys.readouterr()
+    assert "nothing was left" in told.out and "still" in told.err and "03.png" in told.err
+    assert run.opened == opened and files(out) == before
+
+
+def test_mended_changed_and_new_photos_are_looked_at(run, photos, tmp_path):
+    out = tmp_path / "out"
+    run(photos, "--out", out)
+    run.model.calls.clear()
+    for name in ("03.png", "05.png", "10.png", "99.png"):
+        Image.new("RGB", (30, 30), (99, 99, 99)).save(photos / "early" / name)
+    assert run(photos, "--out", out) == 0
+    assert sum(run.model.calls) == 4
+    written = results(out)
+    names = [pathlib.Path(image["file_name"]).name for image in written["images"]]
+    assert len(names) == 41 and names.index("03.png") == 3 and names.index("99.png") == 30
+    assert [image["width"] for image in written["images"]].count(30) == 4
+    assert run(photos, "--out", out) == 0 and sum(run.model.calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--min-score", 0.7), "--min-score"),
+        (("--set", "max_detections=3"), "--set max_detections"),
+        (("--tta",), "tta"),
+        (("--batch-size", 2), "--batch-size"),
+    ],
+)
+def test_other_options_do_not_mix(run, photos, tmp_path, capsys, words, named):
+    out = tmp_path / "out"
+    run(photos, "--out", out, "--no-pictures")
+    before = files(out)
+    assert run(photos, "--out", out, "--no-pictures", *words) == 2
+    told = capsys.readouterr().err
+    assert named in told and "--restart" in told and files(out) == before
+    assert run(photos, "--out", out, "--no-pictures", "--restart", *words) == 1
+    assert results(out)["images"] == json.loads(before["detections.json"])["images"]
+
+
+def test_another_model_or_other_photos_do_not_mix(run, photos, weights, tmp_path, capsys):
+    run(photos / "late", "--out", tmp_path / "out", "--no-pictures")
+    assert run(photos / "early", "--out", tmp_path / "out", "--no-pictures") == 2
+    assert "inputs" in capsys.readouterr().err
+    weights.write_bytes(b"others")
+    assert run(photos / "late", "--out", tmp_path / "out", "--no-pictures") == 2
+    assert "--model" in capsys.readouterr().err
+
+
+def test_two_runs_do_not_write_into_one_folder(run, photos, tmp_path, capsys):
+    from mrcnn_keras.commands.detection.journal import Journal
+
+    with Journal(tmp_path / "out" / JOURNAL, {}):
+        assert run(photos, "--out", tmp_path / "out") == 2
+    assert "another run is writing" in capsys.readouterr().err
+
+
+def test_a_damaged_journal_names_the_remedy(run, photos, tmp_path, capsys):
+    run(photos / "late", "--out", tmp_path / "out", "--no-pictures")
+    journal = tmp_path / "out" / JOURNAL
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(lines[0] + b"{\n" + lines[1])
+    assert run(photos / "late", "--out", tmp_path / "out", "--no-pictures") == 2
+    told = capsys.readouterr().err
+    assert "line 2" in told and "--restart" in told
+
+
+def test_options_go_to_the_model_and_mistakes_in_them_are_no_broken_photos(run, photos, tmp_path, capsys):
+    words = [photos / "late", "--out", tmp_path / "out", "--class-score", "dark=0.2", "--tiles", 512]
+    assert run(*words) == 0
+    assert run.model.options == {"score_threshold": {"dark": 0.2}, "tiles": 512}
+
+    def refuse(images, **options):
+        raise ValueError("no class 'drak'")
+
+    run.model.detect = refuse
+    assert run(photos / "late", "--out", tmp_path / "other", "--class-score", "drak=0.2") == 2
+    told = capsys.readouterr().err
+    assert "drak" in told and "failed" not in told
+    assert not (tmp_path / "other" / JOURNAL).exists()  # the next try may have other options
+
+
+def test_gallery_has_the_best_pictures_and_needs_no_second_run(run, photos, tmp_path):
+    out = tmp_path / "out"
+    run(photos, "--out", out, "--no-pictures")
+    calls = len(run.model.calls)
+    assert run(photos, "--out", out, "--no-pictures", "--gallery", "2x3", "--gallery-pages", 2) == 1
+    assert len(run.model.calls) == calls
+    with Image.open(out / "gallery.png") as page, Image.open(out / "gallery_2.png") as second:
+        assert page.size[0] == second.size[0] == 1600 and page.size[1] > 500
+        # The best are the brightest, and in order: the first page is darker than the second.
+        assert list(page.convert("L").resize((1, 1)).getdata()) < list(second.convert("L").resize((1, 1)).getdata())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--gallery", "3"), "ROWSxCOLUMNS"),
+        (("--gallery-pages", 100), "at most 99"),
+        (("--every", 0), "whole number"),
+    ],
+)
+def test_wrong_usage(run, photos, tmp_path, capsys, words, told):
+    assert run(photos, "--out", tmp_path / "out", *words) == 2
+    assert told in capsys.readouterr().err and not run.opened
+
+
+def test_no_photo_is_overwritten(run, photos, tmp_path, capsys):
+    one = photos / "late" / "30.png"
+    before = one.read_bytes()
+    assert run(one, "--out", photos / "late") == 0
+    assert one.read_bytes() == before and (photos / "late" / "30_2.png").exists()
+    assert run(photos, "--out", photos) == 2
+    assert "folder to search" in capsys.readouterr().err
+
+
+def test_a_bar_on_a_terminal_and_lines_in_a_log(run, photos, tmp_path, capsys, monkeypatch):
+    from mrcnn_keras.commands.detection import progress
+
+    monkeypatch.setattr(progress, "_SECONDS", 0.0)
+    run(photos, "--out", tmp_path / "log", "--no-pictures")
+    assert "detecting: 32 of 40 images" in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    run(photos, "--out", tmp_path / "bar", "--no-pictures")
+    told = capsys.readouterr()
+    assert "40/40" in told.out and "03.png" in told.err + told.out
