@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -41,7 +42,7 @@ def test_broken_photos_are_named_and_the_others_are_done(run, photos, tmp_path, 
 
 def test_batches_make_no_difference(run, photos, tmp_path):
     for size in (1, 3, 64):
-        run(photos, "--out", tmp_path / str(size), "--batch-size", size)
+        run(photos, "--out", tmp_path / str(size), "--batch-size", size, "--no-pictures")
         assert max(run.model.calls) >= size or size == 64
     assert files(tmp_path / "1") == files(tmp_path / "3") == files(tmp_path / "64")
 
@@ -165,7 +166,7 @@ def test_gallery_has_the_best_pictures_and_needs_no_second_run(run, photos, tmp_
     with Image.open(out / "gallery.png") as page, Image.open(out / "gallery_2.png") as second:
         assert page.size[0] == second.size[0] == 1600 and page.size[1] > 500
         # The best are the brightest, and in order: the first page is darker than the second.
-        assert list(page.convert("L").resize((1, 1)).getdata()) < list(second.convert("L").resize((1, 1)).getdata())
+        assert np.mean(page.convert("L")) < np.mean(second.convert("L"))
 
 
 @pytest.mark.parametrize(
