@@ -28,8 +28,10 @@ def test_xla_trains_as_tensorflow_does():
     model, history = trained(images, jit_compile=True)
     for name, values in expected.items():
         np.testing.assert_allclose(history[name], values, rtol=1e-4, err_msg=name)
-    for one, other in zip(plain.variables, model.variables, strict=True):
-        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-3, atol=1e-5, err_msg=one.path)
+    before = MaskRCNN(plain.config).variables
+    for start, one, other in zip(before, plain.variables, model.variables, strict=True):
+        change, difference = one.numpy() - start.numpy(), other.numpy() - one.numpy()
+        assert np.linalg.norm(difference) <= 0.03 * np.linalg.norm(change) + 1e-6, one.path
     stays_as_it_is_where_a_loss_is_not_finite(model, images)
 
 
