@@ -3,10 +3,8 @@
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-_DIFFERS = "is from a run with another model, labelled dataset or other options; go on with those, or remove it"
 
 
 class Spool:
@@ -15,17 +13,16 @@ class Spool:
     Args:
         path: the file. If there is one, its records are kept.
         origin: what the records depend on, as JSON can hold it.
-        differs: what the message says of a file with another origin.
 
     Attributes:
-        names: the field "file_name" of each record -> where the record is.
+        names: the field "file_name" of all records.
 
     Raises:
         ValueError: the file is there and has another origin.
     """
 
-    def __init__(self, path: str | os.PathLike, origin: Mapping[str, Any], differs: str = _DIFFERS):
-        self.path, self.names, self._differs = pathlib.Path(path), {}, differs
+    def __init__(self, path: str | os.PathLike, origin: Mapping[str, Any]):
+        self.path, self.names = pathlib.Path(path), set()
         self._header = json.loads(json.dumps({"origin": origin}))
         whole = self._look() if self.path.exists() else 0
         self._file = open(self.path, "r+b" if whole else "wb")  # closed by __exit__
@@ -42,16 +39,8 @@ class Spool:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Write the record of an image."""
-        place = self._file.tell()
         self._write(record)
-        self.names[record["file_name"]] = place
-
-    def find(self, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """The records of these, one after the other."""
-        with open(self.path, "rb") as lines:
-            for name in names:
-                lines.seek(self.names[name])
-                yield json.loads(lines.readline())
+        self.names.add(record["file_name"])
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """All records, in the order in which they were written."""
@@ -76,8 +65,11 @@ class Spool:
                 if not line.endswith(b"\n"):  # written when the run was stopped
                     break
                 if whole:
-                    self.names[json.loads(line)["file_name"]] = whole
+                    self.names.add(json.loads(line)["file_name"])
                 elif json.loads(line) != self._header:
-                    raise ValueError(f"{self.path} {self._differs}")
+                    raise ValueError(
+                        f"{self.path} is from a run with another model, labelled dataset or other options; go on with "
+                        "those, or remove it"
+                    )
                 whole += len(line)
         return whole
