@@ -1,10 +1,7 @@
 """Fixtures shared by all tests."""
 
-import ctypes
-import gc
 import os
 import pathlib
-import sys
 
 import pytest
 
@@ -20,12 +17,3 @@ def shared_dir() -> pathlib.Path:
     if not (folder / "parity").is_dir():
         pytest.skip(f"no test data at {folder}; set MRCNN_TEST_DATA")
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def memory_given_back():
-    """Models refer to themselves, and those of many files together would fill the memory."""
-    yield
-    gc.collect()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)

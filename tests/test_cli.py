@@ -283,7 +283,7 @@ def test_evaluate_prints_a_table_and_writes_json(coco, trained, tmp_path, capsys
     assert found and {one["category_id"] for one in found} == {2, 3}  # no circle scores more than 1
 
 
-def test_options_of_detect_are_checked_before_tensorflow_is_there(coco, trained, capsys):
+def test_options_of_detect_are_checked(coco, trained, capsys):
     data = ["--images", coco / "images", "--annotations", coco / "instances.json", "--model", trained / "best.keras"]
     for words, message in (
         (("--soft-nms", "0"), "above 0"),

@@ -65,8 +65,7 @@ def evaluate_cityscapes(
             listing = write_image(found, name, ids, kept or pathlib.Path(results))
             evaluation.add(name, listing, source.instance_ids_file(place, drawn))
 
-    options = {**(detect_options or {}), **({} if tta is None else {"tta": tta})}
-    detect_each(model, dataset, add, batch_size=batch_size, verbose=verbose, detect_options=options)
+    detect_each(model, dataset, add, batch_size=batch_size, verbose=verbose, tta=tta, detect_options=detect_options)
     return evaluation.metrics()
 
 

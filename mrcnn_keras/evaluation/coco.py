@@ -69,7 +69,6 @@ def evaluate_coco(
             processes has failed.
     """
     check_backend(backend)
-    options = {**(detect_options or {}), **({} if tta is None else {"tta": tta})}
     builder, results, answers = GroundTruth(dataset), [], _Answers(model, dataset, keypoint_sigmas)
     writer = None if results_folder is None else on_chief(model, lambda: CocoResultsWriter(results_folder))
 
@@ -82,7 +81,7 @@ def evaluate_coco(
 
     with writer or contextlib.nullcontext():
         limits = {"batch_size": batch_size, "max_images": max_images, "verbose": verbose}
-        detect_each(model, dataset, add, **limits, detect_options=options)
+        detect_each(model, dataset, add, **limits, tta=tta, detect_options=detect_options)
     truth, kinds = builder.finish(), answers.kinds()
     return evaluate_results(truth, results, kinds, answers.sigmas, per_class=per_class, backend=backend)
 

@@ -19,6 +19,7 @@ def detect_each(
     batch_size: int = 1,
     max_images: int | None = None,
     verbose: bool = True,
+    tta: Any = None,
     detect_options: Mapping[str, Any] | None = None,
     doing: str = "evaluating",
 ) -> None:
@@ -35,13 +36,15 @@ def detect_each(
         batch_size: images a batch on each replica, 1 or more.
         max_images: only the first so many images; None: all.
         verbose: show a progress bar.
-        detect_options: further arguments of `detect`, such as `{"tta": True}`.
+        tta: test-time augmentation, as of `MaskRCNN.detect`.
+        detect_options: further arguments of `detect`.
         doing: what the bar calls it.
 
     Raises:
         ValueError: the model's classes are neither as many as the dataset's nor have all their names, or another of the
             processes has failed.
     """
+    options = {**(detect_options or {}), **({} if tta is None else {"tta": tta})}
     count = len(dataset) if max_images is None else min(len(dataset), max_images)
     size, group = batch_size * getattr(model, "local_replicas", 1), getattr(model, "worker_group", None)
     workers, index = (1, 0) if group is None else (group.count, group.index)
@@ -52,7 +55,7 @@ def detect_each(
         parts = stack.enter_context(loading(dataset, own))
         bar = stack.enter_context(_progress(rounds, verbose and (group is None or group.is_chief), doing))
         for _, samples in zip(bar, parts, strict=True):
-            for i, found in exchange(_detected(model, samples, batch_size, detect_options or {})).items():
+            for i, found in exchange(_detected(model, samples, batch_size, options)).items():
                 if found is not None:
                     annotations = samples[i][1] if i in samples else dataset.load_annotations(i)
                     use(i, annotations, in_classes_of(dataset, found))

@@ -179,8 +179,8 @@ def _first_pass(model, photo):
 def test_another_models_rpn_gives_the_proposals(keypoint_model, photos):
     rpn = with_clear_scores(**MODELS["fpn"], seed=5)
     own = keypoint_model.detect(photos, masks=None)
-    assert_same_boxes = keypoint_model.detect(photos, proposals=keypoint_model, masks=None)
-    for one, other in zip(own, assert_same_boxes):
+    same = keypoint_model.detect(photos, proposals=keypoint_model, masks=None)
+    for one, other in zip(own, same):
         np.testing.assert_allclose(one.boxes, other.boxes, atol=0.02)
     other = keypoint_model.detect(photos, proposals=rpn, masks=None)
     assert any(len(a) != len(b) or not np.allclose(a.boxes, b.boxes, atol=1) for a, b in zip(own, other))
