@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from .config import MaskRCNNConfig, make_config
+from .data.proposals import Proposals
 from .inference.ahead import background, one_ahead
 from .inference.augmentation import ONE_LOOK, TestTimeAugmentation, as_augmentation
 from .inference.detections import Detections
@@ -45,9 +46,12 @@ class MaskRCNN(Trainer):
         graphs = build_graphs(config)
         super().__init__(inputs=graphs.inputs, outputs=graphs.outputs, name=name, **kwargs)
         self.config = config
-        self.training_graph = keras.Model(graphs.training_inputs, graphs.losses, name="training")
-        self.loss_trackers = {key: keras.metrics.Mean(name=key) for key in ("loss", *graphs.losses)}
-        self._builder = graphs.builder
+        self._builder, self._training_graphs = graphs.builder, graphs.training
+        self.training_graph = graphs.training.graph()
+        if config.training_stages == "alternating":  # has weights that no other graph has
+            self.first_rpn_graph = graphs.training.graph(heads=False, first=True)
+        names = "loss", *self.training_graph.output
+        self.loss_trackers = {key: keras.metrics.Mean(name=key) for key in names}
         self._detect_function = None
         self.load_report = None
 
@@ -175,6 +179,28 @@ class MaskRCNN(Trainer):
             found = one_ahead(network, one_ahead(functools.partial(self._begin_reading, begin), chunks))
             return [one for chunk in found for one in chunk]
 
+    def propose(self, images: Any, batch_size: int = 1, *, for_training: bool = False) -> list[Proposals]:
+        """Boxes in which the RPN suspects objects (Faster R-CNN, section 3.1).
+
+        Args:
+            images: as of `detect`.
+            batch_size: as of `detect`.
+            for_training: as many as the config says for training, not for detection.
+
+        Returns: for each image boxes (N, 4) xyxy float32 in its pixels and scores (N,) float32, logits; best first.
+
+        Raises:
+            ValueError: an image that cannot be read, by name, or a model with `box_inclusive`.
+        """
+        return self._propose(self._passes, images, batch_size, for_training)
+
+    def _propose(self, passes: NetworkPasses, images: Any, batch_size: int, for_training: bool) -> list[Proposals]:
+        images = list(images) if isinstance(images, (list, tuple)) else [images]
+        looking = SeveralPasses(passes, self.config, ONE_LOOK, merging=None)
+        chunks = _parts(images, batch_size * self.local_replicas)
+        found = [looking.propose(_parts(chunk, batch_size), for_training) for chunk in chunks]
+        return [one for chunk in found for part in chunk for one in part]
+
     def _detect_in_tiles(self, images, batch_size, masks, tiles, options):
         c = self.config
         inner = functools.partial(self.detect, batch_size=batch_size, masks=masks and "rle", **options)
@@ -208,6 +234,10 @@ class MaskRCNN(Trainer):
     @functools.cached_property
     def _passes(self) -> NetworkPasses:
         return NetworkPasses(self._builder, self.distribute_strategy)
+
+    @functools.cached_property
+    def _first_passes(self) -> NetworkPasses:
+        return NetworkPasses(self._builder, self.distribute_strategy, first_rpn=True)
 
     @property
     def _finishing(self) -> dict[str, Any]:

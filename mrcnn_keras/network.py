@@ -1,10 +1,10 @@
-"""The two functional graphs of a Mask R-CNN, over the same layers: inference, and training down to the losses."""
+"""The layers of a Mask R-CNN and its inference graph; `network_losses` goes on from it to the losses."""
 
 import contextlib
 import contextvars
 import dataclasses
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 
@@ -23,21 +23,19 @@ from .layers.keypoints import KeypointDecoder
 from .layers.normalize import NormalizeImages
 from .layers.proposal import ProposalLayer
 from .layers.roi_align import RoIAlignLayer
-from .layers.roi_sampler import PositiveRois, RoISampler, TakeRows
-from .layers.training_losses import BoxLoss, KeypointLoss, MaskLoss, RPNLoss
 from .layers.windows import ContinuousBoxes, ImageWindows, InclusiveBoxes
+from .network_losses import TrainingGraphs
 
 ROI_LEVELS = 4  # RoIs take their features from P2..P5; P6 is for proposals only (FPN, section 4.1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Graphs:
-    """Symbolic inputs and outputs, dictionaries by name, of both graphs; and what holds their layers."""
+    """Symbolic inputs and outputs of inference, dictionaries by name; the training graphs; what holds the layers."""
 
     inputs: dict[str, keras.KerasTensor]
     outputs: dict[str, keras.KerasTensor]
-    training_inputs: dict[str, keras.KerasTensor]
-    losses: dict[str, keras.KerasTensor]
+    training: TrainingGraphs
     builder: "GraphBuilder"
 
 
@@ -47,8 +45,6 @@ def build_graphs(config: MaskRCNNConfig) -> Graphs:
     Inference inputs: `images` (B, H, W, 3) RGB 0..255, padded at the right and bottom; `image_sizes` (B, 2) float32
     [height, width] of the part that is no padding. Outputs: `boxes` (B, D, 4), `scores` (B, D), `class_ids` (B, D)
     with -1 for padding, with a mask head `mask_probs` (B, D, M, M) and with a keypoint head `keypoints` (B, D, J, 3).
-    Training adds `gt_boxes` (B, G, 4), `gt_class_ids` (B, G), -1 padding, and for the heads there are `gt_masks`
-    (B, G, S, S) uint8 and `gt_keypoints` (B, G, J, 3); the results are scalar losses.
 
     Weights are drawn from `config.seed`; Python's own random state is left as it was.
     """
@@ -99,18 +95,54 @@ class GraphBuilder:
         }
         self.normalize = NormalizeImages(c.pixel_mean, c.pixel_std, not c.square_padding, name="normalize")
         self.windows = ImageWindows(c.square_padding, c.box_inclusive, name="windows")
-        stages = c.block_counts[: 3 if c.features == "c4" else 4]
-        self.backbone = ResNet(
-            stages, c.stem_channels, *c.backbone_widths, c.stride_in_1x1, c.freeze_at, 2 if c.features == "dc5" else 1,
-            c.stem_pool, c.basic_blocks, c.non_local_blocks[: len(stages)], c.gradient_checkpointing,
-            norm=c.backbone_norm, name="backbone", **self.norm,
-        )  # fmt: skip
-        self.fpn = FPN(c.fpn_channels, norm=c.fpn_norm, name="fpn", **self.norm) if c.features == "fpn" else None
+        self.backbone, self.fpn = self._backbone("backbone"), self._fpn("fpn")
         self.anchors = Anchors(c.anchor_sizes_by_level, c.anchor_ratios, c.strides, c.anchor_rounding, name="anchors")
         num_anchors = len(c.anchor_ratios) * len(c.anchor_sizes_by_level[0])
-        channels = c.fpn_channels if self.fpn else c.backbone_widths[0] * 2 ** (len(stages) - 1)
+        channels = c.fpn_channels if self.fpn else c.backbone_widths[0] * 2 ** (len(self._stages) - 1)
         self.rpn_head = RPNHead(c.rpn_channels or channels, num_anchors, c.rpn_convs, name="rpn_head")
         self._make_heads()
+        # Stages that learn one after the other start from the same weights (section 3.1), so each has its own.
+        self.rpn_backbone = self._backbone("rpn_backbone") if c.rpn_has_features else None
+        self.rpn_fpn = self._fpn("rpn_fpn") if c.rpn_has_features else None
+        self._own_trainable: list[tuple[keras.layers.Layer, bool]] | None = None
+
+    @property
+    def parts(self) -> dict[str, list[keras.layers.Layer]]:
+        """The layers with weights, by what learns together."""
+        parts = {
+            "features": [self.backbone, self.fpn],
+            "rpn_features": [self.rpn_backbone, self.rpn_fpn],
+            "rpn": [self.rpn_head],
+            "heads": [self.res5, self.box_head, self.mask_head, self.keypoint_head],
+        }
+        return {name: [layer for layer in layers if layer is not None] for name, layers in parts.items()}
+
+    def train_only(self, names: Sequence[str]) -> None:
+        """Have only these of the `parts` be trained, as far as they were to be when this was first called."""
+        if self._own_trainable is None:
+            layers = (layer for part in self.parts.values() for one in part for layer in one._flatten_layers())
+            self._own_trainable = [(layer, layer.trainable) for layer in layers]
+        for layer, trainable in self._own_trainable:
+            layer.trainable = trainable
+        for layer in (layer for name, part in self.parts.items() if name not in names for layer in part):
+            layer.trainable = False
+
+    @property
+    def _stages(self) -> tuple[int, ...]:
+        """Blocks of each stage of the backbone."""
+        return self.config.block_counts[: 3 if self.config.features == "c4" else 4]
+
+    def _backbone(self, name: str) -> ResNet:
+        c, stages = self.config, self._stages
+        return ResNet(
+            stages, c.stem_channels, *c.backbone_widths, c.stride_in_1x1, c.freeze_at, 2 if c.features == "dc5" else 1,
+            c.stem_pool, c.basic_blocks, c.non_local_blocks[: len(stages)], c.gradient_checkpointing,
+            norm=c.backbone_norm, name=name, **self.norm,
+        )  # fmt: skip
+
+    def _fpn(self, name: str) -> FPN | None:
+        c = self.config
+        return FPN(c.fpn_channels, norm=c.fpn_norm, name=name, **self.norm) if c.features == "fpn" else None
 
     def _make_heads(self) -> None:
         c = self.config
@@ -170,17 +202,23 @@ class GraphBuilder:
         image_sizes = keras.Input((2,), name="image_sizes", dtype="float32")
         inputs = {"images": images, "image_sizes": image_sizes}
         features = self.feature_maps = self.features(images, image_sizes)
-        rpn = self.rpn(features, images)
+        rpn = self.rpn(self.rpn_maps(images, image_sizes, features), images)
         windows = self.windows(images, image_sizes)
         outputs = self._inference(features[:ROI_LEVELS], rpn, windows)
-        ground_truth = self._ground_truth()
-        losses = self._training(features[:ROI_LEVELS], rpn, windows, ground_truth)
-        return Graphs(inputs, outputs, {**inputs, **ground_truth}, losses, self)
+        return Graphs(inputs, outputs, TrainingGraphs(self, inputs, features[:ROI_LEVELS], rpn, windows), self)
 
     def features(self, images, image_sizes) -> list:
         """Feature maps (B, H, W, C) of images (B, H, W, 3) and image_sizes (B, 2), finest first."""
-        features = self.backbone(self.normalize(images, image_sizes))
-        return self.fpn(features) if self.fpn else features[-1:]
+        return _maps(self.backbone, self.fpn, self.normalize(images, image_sizes))
+
+    def rpn_maps(self, images, image_sizes, features, first: bool = False) -> list:
+        """The maps that the RPN looks at, which may be the `features` of the heads.
+
+        With `first` that of alternating training's first step.
+        """
+        if first or self.config.training_stages == "stage_wise":
+            return _maps(self.rpn_backbone, self.rpn_fpn, self.normalize(images, image_sizes))
+        return features
 
     def rpn(self, features, images) -> tuple[list, list, list]:
         """Logits, deltas and anchors of each level."""
@@ -190,28 +228,15 @@ class GraphBuilder:
             anchors = [inclusive(level) for level in anchors]
         return (*self.rpn_head(features), anchors)
 
-    def _ground_truth(self) -> dict[str, keras.KerasTensor]:
-        side = self.config.gt_mask_size
-        inputs = {
-            "gt_boxes": keras.Input((None, 4), name="gt_boxes", dtype="float32"),
-            "gt_class_ids": keras.Input((None,), name="gt_class_ids", dtype="int32"),
-        }
-        if self.mask_head:
-            inputs["gt_masks"] = keras.Input((None, side, side), name="gt_masks", dtype="uint8")
-        if self.keypoint_head:
-            shape = (None, self.config.num_keypoints, 3)
-            inputs["gt_keypoints"] = keras.Input(shape, name="gt_keypoints", dtype="float32")
-        return inputs
-
     def proposals(self, rpn, windows, mode: str):
-        """(B, P, 4) xyxy, for "train" or "test"."""
+        """(B, P, 4) xyxy and their scores (B, P), for "train" or "test"."""
         c = self.config
         before, after = getattr(c, f"rpn_pre_nms_topk_{mode}"), getattr(c, f"rpn_post_nms_topk_{mode}")
         layer = ProposalLayer(
             before, after, c.rpn_nms_threshold, c.rpn_min_size, c.rpn_delta_weights, c.rpn_by_level,
             name=f"proposals_{mode}",
         )  # fmt: skip
-        return layer(*rpn, windows[0])[0]
+        return layer(*rpn, windows[0])
 
     def roi_features(self, align: RoIAlignLayer, features, rois, image_index, images=None):
         """What a head takes, of RoIs (R, 4) on the first `ROI_LEVELS` maps."""
@@ -220,7 +245,7 @@ class GraphBuilder:
 
     def _inference(self, features, rpn, windows) -> dict[str, keras.KerasTensor]:
         c = self.config
-        proposals = self.proposals(rpn, windows, "test")
+        proposals, _ = self.proposals(rpn, windows, "test")
         rois, image_index = FlattenBoxes(name="flatten_proposals")(proposals)
         class_logits, box_deltas = self.box_head(self.roi_features(self.box_align, features, rois, image_index))
         boxes, scores, class_ids = self.detection_layer()(class_logits, box_deltas, proposals, windows[1])
@@ -254,47 +279,7 @@ class GraphBuilder:
             outputs["keypoints"] = decode(logits, rois, row, classes, class_ids, self.images)
         return outputs
 
-    def _training(self, features, rpn, windows, gt) -> dict[str, keras.KerasTensor]:
-        c = self.config
-        gt_boxes, gt_class_ids = gt["gt_boxes"], gt["gt_class_ids"]
-        if c.box_inclusive:
-            gt_boxes = InclusiveBoxes(name="inclusive_boxes")(gt_boxes)
-        rpn_loss = RPNLoss(
-            c.rpn_batch_size, c.rpn_positive_fraction, c.rpn_iou_thresholds, c.rpn_smooth_l1_beta,
-            c.rpn_delta_weights, c.seed, name="rpn_loss",
-        )  # fmt: skip
-        rpn_class, rpn_box = rpn_loss(*rpn, gt_boxes, gt_class_ids)
-        sampler = RoISampler(
-            c.roi_batch_size, c.roi_positive_fraction, c.roi_iou_threshold, c.num_classes, c.seed + 1,
-            name="roi_sampler",
-        )  # fmt: skip
-        sampled = sampler(self.proposals(rpn, windows, "train"), gt_boxes, gt_class_ids)
-        box_features = self.roi_features(self.box_align, features, *sampled[:2])
-        predicted = self.box_head(box_features)
-        box_loss = BoxLoss(c.num_classes, c.box_delta_weights, c.box_smooth_l1_beta, name="box_loss")
-        class_loss, box_loss = box_loss(*predicted, *sampled, gt_boxes)
-        losses = {
-            "rpn_class_loss": rpn_class,
-            "rpn_box_loss": rpn_box,
-            "class_loss": class_loss,
-            "box_loss": box_loss,
-        }
-        if self.mask_head or self.keypoint_head:
-            most = c.roi_batch_size, int(c.roi_batch_size * c.roi_positive_fraction)
-            *objects, row = PositiveRois(c.num_classes, *most, name="positive_rois")(*sampled)
-            # After res5 the box branch's features of these RoIs are the mask branch's too (figure 4, left).
-            shared = TakeRows(name="object_features")(box_features, row) if self.res5 else None
-            losses.update(self._object_losses(features, shared, objects, gt_boxes, gt))
-        return losses
 
-    def _object_losses(self, features, shared, objects, gt_boxes, gt) -> dict[str, keras.KerasTensor]:
-        losses = {}
-        if self.mask_head:
-            pooled = self.roi_features(self.mask_align, features, *objects[:2]) if shared is None else shared
-            logits = self.mask_head(pooled, objects[2])
-            mask_loss = MaskLoss(self.config.mask_loss, name="mask_loss")
-            losses["mask_loss"] = mask_loss(logits, *objects, gt_boxes, gt["gt_masks"])
-        if self.keypoint_head:
-            logits = self.keypoint_head(self.roi_features(self.keypoint_align, features, *objects[:2]))
-            losses["keypoint_loss"] = KeypointLoss(name="keypoint_loss")(logits, *objects, gt["gt_keypoints"])
-        return losses
+def _maps(backbone: ResNet, fpn: FPN | None, normalized) -> list:
+    maps = backbone(normalized)
+    return fpn(maps) if fpn else maps[-1:]

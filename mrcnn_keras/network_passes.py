@@ -21,18 +21,21 @@ class NetworkPasses:
     Args:
         builder: of the model's graphs.
         strategy: that the model was made under.
+        first_rpn: the proposals are those of the RPN that alternating training begins with.
 
     Attributes:
         features: (images, image_sizes) -> maps, by "0", "1", ...
-        proposals: (images, image_sizes, *maps) -> `proposals` (B, P, 4), zeros at the end where there are fewer.
+        proposals: (images, image_sizes, *maps) -> `proposals` (B, P, 4), zeros at the end where there are fewer, and
+            their `scores` (B, P).
+        training_proposals: the same with the numbers of proposals of training.
         candidates: (images, image_sizes, proposals, *maps) -> `boxes` (B, P, K, 4), or (B, P, 1, 4) that all classes
             share, and `scores` (B, P, K) of every class, before thresholds and suppression.
         objects: (images, boxes (B, D, 4), class_ids (B, D) int32, -1 for padding, *maps) -> `mask_probs` (B, D, M, M)
             and `keypoint_logits` (B, D, M, M, J), those that the model has.
     """
 
-    def __init__(self, builder: GraphBuilder, strategy: tf.distribute.Strategy):
-        self._builder, self._strategy = builder, strategy
+    def __init__(self, builder: GraphBuilder, strategy: tf.distribute.Strategy, first_rpn: bool = False):
+        self._builder, self._strategy, self._first_rpn = builder, strategy, first_rpn
         self._detection = builder.detection_layer()
         self._flatten, self._found = FlattenBoxes(), FoundRows()
         self._probabilities = MaskProbabilities(builder.config.mask_loss)
@@ -46,7 +49,11 @@ class NetworkPasses:
 
     @functools.cached_property
     def proposals(self) -> ReplicaFunction:
-        return self._function(self._run_proposals, [*self._images, *self._maps])
+        return self._function(functools.partial(self._run_proposals, "test"), [*self._images, *self._maps])
+
+    @functools.cached_property
+    def training_proposals(self) -> ReplicaFunction:
+        return self._function(functools.partial(self._run_proposals, "train"), [*self._images, *self._maps])
 
     @functools.cached_property
     def candidates(self) -> ReplicaFunction:
@@ -78,9 +85,12 @@ class NetworkPasses:
         maps = self._builder.features(tf.cast(images, tf.float32), image_sizes)
         return {str(number): one for number, one in enumerate(maps)}
 
-    def _run_proposals(self, images, image_sizes, *maps):
+    def _run_proposals(self, mode, images, image_sizes, *maps):
+        images = tf.cast(images, tf.float32)
+        maps = self._builder.rpn_maps(images, image_sizes, list(maps), self._first_rpn)
         windows = self._builder.windows(images, image_sizes)
-        return {"proposals": self._builder.proposals(self._builder.rpn(list(maps), images), windows, "test")}
+        proposals, scores = self._builder.proposals(self._builder.rpn(maps, images), windows, mode)
+        return {"proposals": proposals, "scores": scores}
 
     def _run_candidates(self, images, image_sizes, proposals, *maps):
         rois, image_index = self._flatten(proposals)

@@ -68,6 +68,8 @@ def _check_choices(config: Any) -> None:
         "mask_paste": ("exact", "padded"),
         "keypoint_score": ("softmax", "logit"),
         "freeze_at": tuple(range(6)),
+        "training_stages": ("end_to_end", "stage_wise", "alternating"),
+        "stage_proposals": ("live", "stored"),
     }
     for name, allowed in choices.items():
         value = getattr(config, name)

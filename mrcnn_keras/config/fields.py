@@ -82,6 +82,11 @@ class MaskRCNNConfig:
         mask_paste: "exact" (Detectron2) or "padded" (torchvision), how a mask is put into the image.
         tta_scales, tta_flip: views of an image in test-time augmentation (`detect(tta=True)`): factors of
             `image_min_side` and `image_max_side`, and whether each is seen mirrored, too.
+        training_stages: "end_to_end"; "stage_wise", the RPN first and then the rest on its proposals, each with
+            features of its own (section 3.1); or "alternating", Faster R-CNN's four steps to shared features (section
+            4.4). See `training.stages`.
+        stage_proposals: where the second stage has its proposals from: "live", the RPN sees every image as it is
+            trained on, or "stored", it has seen every photo once.
         gt_mask_size: side of the crop in which ground-truth masks are carried.
         batch_size: images a step, all replicas together; `base_learning_rate` is for 16 images and scales with it.
         total_steps: length of a run where none is given, which the schedule spans.
@@ -194,6 +199,8 @@ class MaskRCNNConfig:
     tta_scales: tuple[float, ...] = (0.5, 0.625, 0.75, 0.875, 1.0, 1.125, 1.25, 1.375, 1.5)
     tta_flip: bool = True
     # training
+    training_stages: str = "end_to_end"
+    stage_proposals: str = "live"
     gt_mask_size: int = 112
     batch_size: int = 16
     base_learning_rate: float = 0.02
@@ -234,6 +241,11 @@ class MaskRCNNConfig:
     def basic_blocks(self) -> bool:
         """Whether the backbone has blocks of two 3x3 convolutions (ResNet-18 and 34)."""
         return BACKBONES[self.backbone].basic
+
+    @property
+    def rpn_has_features(self) -> bool:
+        """Whether there is a second backbone, which only the RPN learns with."""
+        return self.training_stages != "end_to_end"
 
     @property
     def strides(self) -> tuple[int, ...]:

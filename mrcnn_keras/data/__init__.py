@@ -12,6 +12,7 @@ from mrcnn_keras.data.matterport import from_matterport
 from mrcnn_keras.data.mixed import MixedDataset
 from mrcnn_keras.data.photos import PhotosDataset
 from mrcnn_keras.data.pipeline import training_batches, validation_batches
+from mrcnn_keras.data.proposals import ProposalFile, Proposals, ProposalWriter
 from mrcnn_keras.data.report import DatasetReport
 from mrcnn_keras.data.shapes import ShapesDataset
 from mrcnn_keras.data.stick_figures import StickFiguresDataset
@@ -31,6 +32,9 @@ __all__ = [
     "MaskFolderDataset",
     "MixedDataset",
     "PhotosDataset",
+    "ProposalFile",
+    "ProposalWriter",
+    "Proposals",
     "ShapesDataset",
     "StickFiguresDataset",
     "ValidationReport",

@@ -9,6 +9,8 @@ from mrcnn_keras.data.annotations import Annotations
 from mrcnn_keras.data.augmentation import Augmentation
 from mrcnn_keras.data.dataset import Dataset
 from mrcnn_keras.data.plan import BatchPlan
+from mrcnn_keras.data.proposals import StoredProposals
+from mrcnn_keras.data.scale_jitter import View
 
 # Object slots come in multiples of this, so that batches have few distinct shapes.
 _SLOTS = 8
@@ -28,12 +30,14 @@ class _Example:
     class_ids: np.ndarray  # int32 (N,)
     masks: np.ndarray  # uint8 (N, S, S)
     keypoints: np.ndarray  # float32 (N, J, 3)
+    proposals: np.ndarray  # float32 (P, 4)
 
     def mirror_objects(self, partners: list[int]) -> None:
         """Swap left and right; `partners` says which keypoint each one becomes."""
         width = self.image.shape[1]
         self.masks = self.masks[:, :, ::-1]
-        self.boxes[:, [0, 2]] = width - self.boxes[:, [2, 0]]
+        for boxes in (self.boxes, self.proposals):
+            boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
         self.keypoints = self.keypoints[:, partners]
         labelled = self.keypoints[..., 2] > 0
         self.keypoints[labelled, 0] = width - self.keypoints[labelled, 0]
@@ -50,6 +54,7 @@ class BatchMaker:
     mask_size: int
     num_keypoints: int
     skip_broken: bool
+    proposals: StoredProposals | None = None
 
     @property
     def fields(self) -> dict[str, tuple[str, list[int | None]]]:
@@ -62,6 +67,7 @@ class BatchMaker:
             "gt_class_ids": ("int32", [None, None]),
             "gt_masks": ("uint8", [None, None, self.mask_size, self.mask_size]),
             **(keypoints if self.num_keypoints else {}),
+            **({"proposals": ("float32", [None, self.proposals.most, 4])} if self.proposals else {}),
             "image_index": ("int64", [None]),
         }
 
@@ -87,7 +93,8 @@ class BatchMaker:
         """The arrays of one black image without objects, whose `image_index` is -1."""
         image = np.zeros((*self.augmentation.blank_size, 3), np.uint8)
         masks, keypoints = np.zeros((0, self.mask_size, self.mask_size)), np.zeros((0, self.num_keypoints, 3))
-        return self._assemble([_Example(-1, image, np.zeros((0, 4)), np.zeros(0), masks, keypoints)])
+        boxes = np.zeros((0, 4))
+        return self._assemble([_Example(-1, image, boxes, np.zeros(0), masks, keypoints, boxes)])
 
     def _load(self, index: int) -> tuple | None:
         attempts = min(_MAX_REPLACEMENTS, len(self.dataset))
@@ -121,24 +128,33 @@ class BatchMaker:
         if keypoints.size:
             keypoints[:] = (found.keypoints - (*origin, 0)) * (*view.scale, 1)
             keypoints[found.keypoints[..., 2] == 0] = 0
-        boxes = ((found.boxes - np.tile(origin, 2)) * np.tile(view.scale, 2)).astype(np.float32)
         image = self.augmentation.image(photo, view, uniform)
-        example = _Example(index, image, boxes, found.class_ids, crops, keypoints)
+        boxes, proposals = _in_view(found.boxes, view), self._proposals(index, photo, view)
+        example = _Example(index, image, boxes, found.class_ids, crops, keypoints, proposals)
         if self.augmentation.mirrors(uniform):
             example.mirror_objects(list(self.dataset.keypoints.flip) if self.num_keypoints else [])
         return example
+
+    def _proposals(self, index: int, photo: np.ndarray, view: View) -> np.ndarray:
+        """Those of the photo as far as they are seen; empty ones count for nothing."""
+        if self.proposals is None:
+            return np.zeros((0, 4), np.float32)
+        height, width = view.size
+        boxes = _in_view(self.proposals.boxes(index, photo.shape[:2]), view)
+        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32))
 
     def _assemble(self, examples: list[_Example]) -> tuple[np.ndarray, ...]:
         count, divisor = len(examples), max(self.size_divisor, 1)
         sizes = np.array([one.image.shape[:2] for one in examples], np.int64).reshape(-1, 2)
         largest = np.vstack([sizes, self.augmentation.least_size(sizes)]).max(axis=0)
         height, width = (-(-side // divisor) * divisor for side in largest)
-        slots = self._slots(max([1, *(len(one.boxes) for one in examples)]))
+        slots = dict.fromkeys(_OBJECT_FIELDS, self._slots(max([1, *(len(one.boxes) for one in examples)])))
+        slots["proposals"] = self.proposals.most if self.proposals else 0
         images = np.zeros((count, height, width, 3), np.uint8)
         for row, example in zip(images, examples, strict=True):
             row[: example.image.shape[0], : example.image.shape[1]] = example.image
         indices = np.array([one.index for one in examples], np.int64)
-        objects = [self._padded(examples, name, slots) for name in self.fields if name in _OBJECT_FIELDS]
+        objects = [self._padded(examples, name, slots[name]) for name in self.fields if name in slots]
         return images, sizes.astype(np.float32), *objects, indices
 
     def _slots(self, objects: int) -> int:
@@ -159,3 +175,8 @@ class BatchMaker:
 
 
 _OBJECT_FIELDS = ("gt_boxes", "gt_class_ids", "gt_masks", "gt_keypoints")
+
+
+def _in_view(boxes: np.ndarray, view: View) -> np.ndarray:
+    """Boxes (N, 4) of a photo in pixels of a view of it."""
+    return ((boxes - np.tile(view.window[:2], 2)) * np.tile(view.scale, 2)).astype(np.float32)

@@ -1,6 +1,7 @@
 """From a dataset to padded training batches, in parallel and in bounded memory (paper, section 3.1)."""
 
 import functools
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,6 +38,7 @@ def training_batches(
     scale_jitter: tuple[float, ...] = (),
     crop_size: tuple[int, int] = (1024, 1024),
     fixed_shapes: bool = False,
+    proposals: str | os.PathLike | None = None,
     hosts: Sequence[str] = (),
 ):
     """Batches for training: images resized as Detectron2 does, flipped at random, padded, with their objects.
@@ -76,6 +78,7 @@ def training_batches(
         crop_size: (height, width) in pixels that all batches have with `scale_jitter`, rounded up by `size_divisor`.
         fixed_shapes: for XLA, which compiles every shape anew: images of an orientation are all padded to the largest
             that there can be, from the largest `min_side` and `max_side`, and G is 8, 32, 128, ...
+        proposals: file with proposals of every image, see `ProposalFile`; an input host reads it, too.
         hosts: addresses of input hosts, which make the batches instead of this process, each with so many `workers`;
             see `data.service`.
 
@@ -88,11 +91,12 @@ def training_batches(
             gt_masks: uint8 (B, G, mask_size, mask_size), how much of each cell of the box the mask covers, 0..255.
             gt_keypoints: float32 (B, G, J, 3) x, y in pixels of the resized image and visibility, zeros for padding and
                 for what is not labelled; only with `num_keypoints`.
+            proposals: float32 (B, P, 4) xyxy in pixels of the resized image, zeros for padding; only with `proposals`.
             image_index: int64 (B,) index in the dataset.
 
     Raises:
-        ValueError: an argument out of range. A broken image raises tf.errors.InvalidArgumentError, naming it, when its
-            batch is made.
+        ValueError: an argument out of range, or images that `proposals` does not have. A broken image raises
+            tf.errors.InvalidArgumentError, naming it, when its batch is made.
     """
     recipe = BatchRecipe(
         batch_size,
@@ -111,6 +115,7 @@ def training_batches(
         scale_jitter,
         crop_size,
         fixed_shapes,
+        None if proposals is None else os.fspath(proposals),
     )
     check_least(start_step=(start_step, 0), workers=(workers, 1), prefetch=(prefetch, 0))
     _check_shards(batch_size, num_shards, shards)

@@ -12,6 +12,7 @@ from mrcnn_keras.data.dataset import Dataset, knows_sizes
 from mrcnn_keras.data.mixed import MixedDataset
 from mrcnn_keras.data.mixed_plan import MixedPlan
 from mrcnn_keras.data.plan import BatchPlan
+from mrcnn_keras.data.proposals import StoredProposals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +39,7 @@ class BatchRecipe:
     scale_jitter: Sequence[float]
     crop_size: Sequence[int]
     fixed_shapes: bool
+    proposals: str | None = None
 
     def __post_init__(self):
         check_least(batch_size=(self.batch_size, 1), max_side=(self.max_side, 1), mask_size=(self.mask_size, 0))
@@ -47,7 +49,7 @@ class BatchRecipe:
         """What makes the batches of a dataset.
 
         Raises:
-            ValueError: the dataset has no images or other keypoints.
+            ValueError: the dataset has no images, other keypoints, or images without proposals.
         """
         if len(dataset) == 0:
             raise ValueError("the dataset has no image")
@@ -59,7 +61,8 @@ class BatchRecipe:
         plan = self._plan(dataset, wide)
         skip = self.skip_broken or dataset.skip_broken
         sizes = self.size_divisor, self.mask_size, self.num_keypoints
-        return BatchMaker(dataset, plan, augmentation, *sizes, skip)
+        proposals = StoredProposals(self.proposals, dataset) if self.proposals else None
+        return BatchMaker(dataset, plan, augmentation, *sizes, skip, proposals)
 
     def _plan(self, dataset: Dataset, wide: np.ndarray | None) -> BatchPlan:
         if isinstance(dataset, MixedDataset) and self.repeat:

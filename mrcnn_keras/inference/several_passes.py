@@ -13,6 +13,7 @@ import numpy as np
 
 from mrcnn_keras.data.images import read_image
 from mrcnn_keras.data.keypoints import infer_flip
+from mrcnn_keras.data.proposals import Proposals
 from mrcnn_keras.data.resizing import resize_like
 from mrcnn_keras.inference.augmentation import TestTimeAugmentation, View
 from mrcnn_keras.inference.frames import Frame
@@ -77,6 +78,14 @@ class SeveralPasses:
             frames = look.frames if view == nearest else frames
         return [self._outputs(*one) for one in zip(pixels, found, objects, frames)]
 
+    def propose(self, parts: Parts, for_training: bool = False) -> list[list[Proposals]]:
+        """Proposals of the RPN in each part's images, in the first of the views, as `MaskRCNN.propose` has them."""
+        pixels = [[read_image(image) for image in part] for part in parts]
+        look = _Look(self, pixels, self.augmentation.views[0])
+        found = look.proposals(for_training)
+        return [[_fitted(*one) for one in zip(frames, result["proposals"].numpy(), result["scores"].numpy())]
+                for frames, result in zip(look.frames, found)]  # fmt: skip
+
     def resized(self, pixels: np.ndarray, view: View) -> np.ndarray:
         """The image (H, W, 3) as a view shows it, before padding."""
         turned = np.ascontiguousarray(pixels[:, ::-1]) if view.mirrored else pixels
@@ -129,7 +138,10 @@ class _Look:
     def add_candidates(self, candidates: Parts, proposals: Parts | None) -> None:
         """Append boxes (N, K, 4) and scores (N, K) of every image, in its own pixels, to its two lists."""
         thresholds = self.detection.merging.thresholds
-        given = self._proposals() if proposals is None else self._placed(proposals)
+        if proposals is None:
+            given = [result["proposals"] for result in self.proposals()]
+        else:
+            given = self._placed(proposals)
         arguments = [(*one, rois, *maps) for one, rois, maps in zip(self.inputs, given, self.maps)]
         for result, frames, lists in zip(self.detection.passes.candidates(arguments), self.frames, candidates):
             for boxes, scores, frame, (all_boxes, all_scores) in zip(
@@ -150,14 +162,15 @@ class _Look:
             for name, value in result.items():
                 total[name] = total.get(name, 0) + self._upright(value.numpy())
 
-    def _proposals(self) -> list[Any]:
+    def proposals(self, for_training: bool = False) -> list[Any]:
+        """`proposals` (B, P, 4) in the view's input and their `scores` (B, P), of each part."""
         if self.detection.rpn is None:
             passes, maps = self.detection.passes, self.maps
         else:
             passes = self.detection.rpn
             maps = _in_order(passes.features(self.inputs))
-        found = passes.proposals([(*one, *part) for one, part in zip(self.inputs, maps)])
-        return [one["proposals"] for one in found]
+        propose = passes.training_proposals if for_training else passes.proposals
+        return propose([(*one, *part) for one, part in zip(self.inputs, maps)])
 
     def _placed(self, proposals: Parts) -> list[np.ndarray]:
         """Given proposals (N, 4) of each image in its input, padded with zeros to (B, P, 4)."""
@@ -176,6 +189,12 @@ class _Look:
             return values
         values = values[:, :, :, ::-1]
         return values[..., list(infer_flip(self.detection.config.keypoint_names))] if values.ndim == 5 else values
+
+
+def _fitted(frame: Frame, boxes: np.ndarray, scores: np.ndarray) -> Proposals:
+    """Boxes (P, 4) of an input in the image, without padding."""
+    there = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Proposals(frame.fit_boxes(boxes[there]).astype(np.float32), scores[there])
 
 
 def _in_order(results: Sequence[dict[str, Any]]) -> list[list[Any]]:

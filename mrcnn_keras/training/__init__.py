@@ -11,6 +11,7 @@ _HOMES = {
     "is_chief": "cluster",
     "make_strategy": "cluster",
     "paper_schedule": "schedules",
+    "store_proposals": "proposal_store",
 }
 __all__ = sorted(_HOMES)
 

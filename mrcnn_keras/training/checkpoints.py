@@ -83,6 +83,11 @@ class Checkpoints(keras.callbacks.Callback):
 
     # ---- going on ----
 
+    def beside(self, name: str) -> "Checkpoints":
+        """The same for a stage before the last one, in a folder of that name in this one's."""
+        own = {"monitor": self.monitor, "mode": self.mode, "resume": self.resume}
+        return Checkpoints(self.folder / name, every=self.every, keep=self.keep, **own)
+
     @property
     def has_states(self) -> bool:
         """Whether there is something in the folder to go on from."""

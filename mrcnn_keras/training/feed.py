@@ -1,5 +1,6 @@
 """From a `Dataset` to the batches that a model's training graph takes."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,6 +61,7 @@ def training_feed(
     strategy: tf.distribute.Strategy | None = None,
     hosts: Sequence[str] = (),
     fixed_shapes: bool = False,
+    proposals: str | os.PathLike | None = None,
 ) -> Any:
     """Endless shuffled batches from step `start_step` on, with the config's sizes, random changes and seed.
 
@@ -72,14 +74,15 @@ def training_feed(
         strategy: each of its replicas gets as many images of every batch; the batches do not depend on it. None: one
             replica.
         hosts: addresses of input hosts, see `data.service`.
-        fixed_shapes: as of `data.training_batches`.
+        fixed_shapes, proposals: as of `data.training_batches`.
 
     Returns: a tf.data.Dataset, or a distributed one where there is more than one replica.
 
     Raises:
-        ValueError: the images of a batch cannot be shared out equally.
+        ValueError: the images of a batch cannot be shared out equally, or some have no proposals.
     """
     options = {"seed": config.seed, "start_step": start_step, "hosts": hosts, "fixed_shapes": fixed_shapes}
+    options["proposals"] = proposals
     options |= augmentation_options(config)
     return _shared_out(dataset, config, batch_size, workers, strategy, options)
 
@@ -97,10 +100,15 @@ def augmentation_options(config: Any) -> dict[str, Any]:
 
 
 def validation_feed(
-    dataset: Dataset, config: Any, batch_size: int, workers: int, strategy: tf.distribute.Strategy | None = None
+    dataset: Dataset,
+    config: Any,
+    batch_size: int,
+    workers: int,
+    strategy: tf.distribute.Strategy | None = None,
+    proposals: str | os.PathLike | None = None,
 ) -> Any:
     """Every image once, in order and as it is; arguments, result and errors as of `training_feed`."""
-    options = {"flip": False, "shuffle": False, "repeat": False, "drop_remainder": False}
+    options = {"flip": False, "shuffle": False, "repeat": False, "drop_remainder": False, "proposals": proposals}
     return _shared_out(dataset, config, batch_size, workers, strategy, {"min_side": config.image_min_side, **options})
 
 

@@ -1,5 +1,8 @@
 """Stochastic gradient descent as the paper's systems define it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,3 +32,15 @@ class SGD(keras.optimizers.SGD):
 
     def get_config(self):
         return {**super().get_config(), "l2_decay": self.l2_decay}
+
+
+def anew(optimizer: Any) -> Callable[[], Any]:
+    """A function that makes optimizers like a given one, without its state; what is no optimizer it returns."""
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        return lambda: optimizer
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        inner, scale, growth = anew(optimizer.inner_optimizer), optimizer.initial_scale, optimizer.dynamic_growth_steps
+        return lambda: keras.optimizers.LossScaleOptimizer(inner(), scale, growth)
+    rate = optimizer._learning_rate
+    config = {**optimizer.get_config(), "learning_rate": float(rate) if isinstance(rate, keras.Variable) else rate}
+    return lambda: type(optimizer).from_config(dict(config))

@@ -1,7 +1,9 @@
 """Training of a model whose losses are the outputs of a graph of their own."""
 
 import contextlib
+import dataclasses
 import functools
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,10 +17,12 @@ from .checkpoints import Checkpoints
 from .feed import check_dataset, training_feed, validation_feed, with_names
 from .finite import assert_finite, explain
 from .gradients import clip_whole_batch
-from .optimizer import SGD
+from .optimizer import SGD, anew
 from .progress import TrainingProgress
 from .replicas import lost_worker, over_replicas, run_on_batches, spans_workers
 from .schedules import paper_schedule
+from .staged import fit_in_stages
+from .stages import Stage, stages_of
 from .worker_group import WorkerGroup
 
 
@@ -32,6 +36,7 @@ class Trainer(keras.Model):
     """
 
     _default_schedule = False
+    _stage: Stage | None = None
 
     def compile(
         self,
@@ -63,6 +68,8 @@ class Trainer(keras.Model):
         if self.uses_xla:
             self._check_xla()
         self._default_schedule = optimizer is None and learning_rate is None and total_steps is None
+        given = {"learning_rate": learning_rate, "total_steps": total_steps, "jit_compile": jit_compile, **kwargs}
+        self._compile_again = functools.partial(self._compile_stage, anew(optimizer), given)
         if optimizer is None:
             if learning_rate is None:
                 learning_rate = self._paper_schedule(c.batch_size, total_steps or c.total_steps)
@@ -71,6 +78,30 @@ class Trainer(keras.Model):
         compute = self._compute_gradients
         self._gradients = tf.function(compute, jit_compile=True, autograph=False) if self.uses_xla else compute
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
+
+    def enter_stage(self, stage: Stage) -> None:
+        """Have the next steps train what a stage learns, with an optimizer like the one compiled with, but fresh."""
+        with self.distribute_strategy.scope():
+            self._set_stage(stage)
+            self._compile_again()
+
+    def _compile_stage(self, optimizer, given) -> None:
+        default = self._default_schedule
+        self.compile(optimizer(), **given)
+        self._default_schedule = default
+        self.train_function = self.test_function = None
+
+    def _set_stage(self, stage: Stage) -> None:
+        self._builder.train_only(stage.learns)
+        self._stage = stage
+        self._stage_graph()  # made here and not while a step is traced
+
+    def _stage_graph(self) -> keras.Model:
+        """From batches to the losses that count now."""
+        stage = self._stage
+        if stage is None or (stage.rpn and stage.heads):
+            return self.training_graph
+        return self._training_graphs.graph(stage.rpn, stage.heads, stage.first, stage.stored)
 
     def _check_xla(self) -> None:
         replicas = self.distribute_strategy.num_replicas_in_sync
@@ -88,10 +119,14 @@ class Trainer(keras.Model):
         if not self.compiled:
             return None
         optimizer = keras.saving.serialize_keras_object(self.optimizer)
-        return {"optimizer": optimizer, "jit_compile": self.uses_xla}
+        stage = None if self._stage is None else dataclasses.asdict(self._stage)
+        return {"optimizer": optimizer, "jit_compile": self.uses_xla, "stage": stage}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         optimizer = keras.saving.deserialize_keras_object(config["optimizer"])
+        stage = config.get("stage")
+        if stage is not None:  # the optimizer's state is of what that stage learns
+            self._set_stage(Stage(**{**stage, "learns": tuple(stage["learns"])}))
         self.compile(optimizer, jit_compile=config.get("jit_compile", False))
         self.optimizer.build(self.trainable_variables)
 
@@ -119,13 +154,13 @@ class Trainer(keras.Model):
     def _compute_gradients(self, inputs):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape() as tape:
-            losses = self.training_graph(inputs, training=True)
+            losses = self._stage_graph()(inputs, training=True)
             scaled = self.optimizer.scale_loss(tf.add_n(list(losses.values())) / replicas)
         return losses, tape.gradient(scaled, self.trainable_variables)
 
     def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         inputs, image_index = _split(data)
-        losses = self.training_graph(inputs, training=False)
+        losses = self._stage_graph()(inputs, training=False)
         return self._track(losses, image_index)
 
     def _track(self, losses, image_index):
@@ -133,7 +168,7 @@ class Trainer(keras.Model):
         values, images = over_replicas({"loss": tf.add_n(list(losses.values())), **losses}, images)
         for name, value in values.items():
             self.loss_trackers[name].update_state(value, sample_weight=images)
-        return {name: tracker.result() for name, tracker in self.loss_trackers.items()}
+        return {name: self.loss_trackers[name].result() for name in values}
 
     def fit(
         self,
@@ -146,6 +181,8 @@ class Trainer(keras.Model):
         batch_size: int | None = None,
         workers: int = 2,
         input_hosts: Sequence[str] = (),
+        proposals: str | os.PathLike | None = None,
+        validation_proposals: str | os.PathLike | None = None,
         verbose: str | int = "auto",
         callbacks: Any = None,
         **kwargs: Any,
@@ -154,7 +191,8 @@ class Trainer(keras.Model):
 
         With `training.Checkpoints` among the callbacks a training that was stopped or killed goes on from its newest
         state. Without, a compiled model that was saved and loaded goes on, too, as far as the data is concerned: the
-        optimizer's step count says how much of it has been seen.
+        optimizer's step count says how much of it has been seen. Where `config.training_stages` says so there are
+        several stages, all of which are gone through, each for `epochs` epochs and with the optimizer as compiled.
 
         Args:
             train: an `mrcnn_keras.data.Dataset`, or a `tf.data.Dataset` of the batches `data.training_batches` makes.
@@ -164,12 +202,16 @@ class Trainer(keras.Model):
             workers: batches prepared at the same time.
             input_hosts: addresses of machines that prepare the batches of `train`, see `data.service`; each with so
                 many workers.
+            proposals: file with proposals of the images of `train`, see `data.ProposalFile`, on which the heads learn;
+                the RPN then does not, or only in later stages.
+            validation_proposals: the same for `validation_data`.
             verbose: as in Keras; "auto" is a bar that fits the terminal, and Keras' own elsewhere.
             callbacks: Keras callbacks, in a list.
             **kwargs: as `keras.Model.fit`: `validation_freq`, `validation_steps`, ...
 
         Raises:
-            ValueError: a dataset that does not fit the model, or a broken image or annotation, by name.
+            ValueError: a dataset that does not fit the model, a broken image or annotation, by name, or images without
+                proposals.
             NonFiniteLossError: the loss became infinite or NaN; it names the images. The weights are as before.
             WorkerLostError: another worker of the training has gone.
         """
@@ -181,35 +223,54 @@ class Trainer(keras.Model):
             self.config = with_names(self.config, train)
             steps_per_epoch = steps_per_epoch or max(1, len(train) // batch_size)
         if isinstance(validation_data, Dataset):
-            if self.distribute_strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
-                kwargs.setdefault("validation_steps", -(-len(validation_data) // batch_size))
             check_dataset(validation_data, self.config)
-            validation_data = validation_feed(
-                validation_data, self.config, batch_size, workers, self.distribute_strategy
+        fit_stage = functools.partial(
+            self._fit_stage, train, validation_data, epochs, initial_epoch, steps_per_epoch, batch_size, workers,
+            input_hosts, verbose, kwargs,
+        )  # fmt: skip
+        callbacks, given = list(callbacks or ()), {"train": proposals, "validation": validation_proposals}
+        stages = stages_of(self.config.training_stages, self.config.stage_proposals, proposals is not None)
+        if len(stages) == 1 and proposals is None:
+            return fit_stage(callbacks=callbacks)
+        data = {"train": train, "validation": validation_data}
+        self.history = fit_in_stages(self, stages, fit_stage, data, given, epochs, callbacks)
+        return self.history
+
+    def _fit_stage(
+        self, train, validation, epochs, initial_epoch, steps, batch_size, workers, input_hosts, verbose, kwargs,
+        *, callbacks, first_epoch=0, proposals=None,
+    ) -> keras.callbacks.History:  # fmt: skip
+        """`fit` of one stage, whose epochs are counted from `first_epoch` on; `proposals`: the files of both datasets."""
+        proposals = proposals or {"train": None, "validation": None}
+        strategy = self.distribute_strategy
+        if isinstance(validation, Dataset):
+            if strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
+                kwargs.setdefault("validation_steps", -(-len(validation) // batch_size))
+            validation = validation_feed(
+                validation, self.config, batch_size, workers, strategy, proposals["validation"]
             )
-        callbacks = list(callbacks or ())
         guard = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
         step = int(self.optimizer.iterations.numpy())
         anew = step == 0 or (guard is not None and guard.has_states)
-        self._prepare_optimizer(batch_size, (steps_per_epoch or 0) * epochs, anew)
+        self._prepare_optimizer(batch_size, (steps or 0) * epochs, anew)
         if guard is not None:
             images = len(train) if isinstance(train, Dataset) else None
             step = guard.restore(self, {"images a step": batch_size, "images": images})
-            initial_epoch = max(initial_epoch, guard.epochs_done(steps_per_epoch))
+            initial_epoch = max(initial_epoch, guard.epochs_done(steps))
         if verbose == "auto" and sys.stdout.isatty():
             verbose, callbacks = 0, [*callbacks, TrainingProgress()]
-        explaining = _explaining(train, self.distribute_strategy)
+        explaining = _explaining(train, strategy)
         if isinstance(train, Dataset):
             train = training_feed(
-                train, self.config, batch_size, workers, step, self.distribute_strategy, input_hosts, self.uses_xla
+                train, self.config, batch_size, workers, step, strategy, input_hosts, self.uses_xla, proposals["train"]
             )
         with explaining, guard.guarding() if guard else contextlib.nullcontext():
             return super().fit(
                 train,
-                validation_data=validation_data,
-                epochs=epochs,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
+                validation_data=validation,
+                epochs=first_epoch + epochs,
+                initial_epoch=first_epoch + initial_epoch,
+                steps_per_epoch=steps,
                 shuffle=False,  # the batches come shuffled
                 verbose=verbose,
                 callbacks=callbacks,

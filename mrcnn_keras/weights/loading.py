@@ -83,7 +83,7 @@ def load_interpreted(
     classes = None
     if class_map:
         classes = match_classes(class_map, model.config.names, source_names, class_axes(model.config))
-    source = _with_res5_in_its_place(source, model.config)
+    source = _with_rpn_features(_with_res5_in_its_place(source, model.config), model.config)
     variables = {v.path: v for v in model.variables if not is_counter(v.path)}
     values, fresh = {}, {}
     for path, variable in variables.items():
@@ -108,6 +108,17 @@ def _with_res5_in_its_place(source: Interpreted, config: MaskRCNNConfig) -> Inte
         return source
     values, names = (
         {path.replace("backbone/res5", "res5_head/res5"): value for path, value in pairs.items()}
+        for pairs in (source.values, source.names)
+    )
+    return dataclasses.replace(source, values=values, names=names)
+
+
+def _with_rpn_features(source: Interpreted, config: MaskRCNNConfig) -> Interpreted:
+    """Where the RPN learns with a backbone of its own, that starts from the same weights, unless it has some."""
+    if not config.rpn_has_features or any(path.startswith("rpn_backbone/") for path in source.values):
+        return source
+    values, names = (
+        pairs | {f"rpn_{path}": value for path, value in pairs.items() if path.startswith(("backbone/", "fpn/"))}
         for pairs in (source.values, source.names)
     )
     return dataclasses.replace(source, values=values, names=names)
