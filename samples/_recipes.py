@@ -96,7 +96,7 @@ def _drawn_training(table: Table, row: Row, scale: Scale, seed: int) -> dict[str
     schedule = SCHEDULES[schedule_of(table, row)]
     scenes, model = SCENES[table.scenes], MODELS[row.model]
     fields = {**NARROW, **model.fields, **scenes.fields, **_drawn_fields(schedule, scenes), **row.fields}
-    fields |= _stages(row.stages if row.compares_stages else "end_to_end")
+    fields["training_stages"] = row.stages if row.compares_stages else "end_to_end"
     base = TINY_STEPS if scale.name == "tiny" else table.steps
     usual = next((steps for kind, steps in _USUAL_STEPS.items() if table.schedule.startswith(kind)), 160_000)
     training = {
@@ -136,7 +136,7 @@ def _drawn_fields(schedule: Any, scenes: Any) -> dict[str, Any]:
 
 def _full_training(table: Table, row: Row, scale: Scale, seed: int) -> dict[str, Any]:
     preset = MODELS[row.model].preset
-    fields = {**row.fields, **_stages(row.stages), **scale.settings}
+    fields = {**row.fields, "training_stages": row.stages, **scale.settings}
     data = "cityscapes" if table.test == "cityscapes" else "persons" if "person" in row.model else "coco"
     training = {
         "scale": "full",
@@ -199,12 +199,6 @@ def _unlabelled(scale: Scale) -> dict[str, Any]:
     if scale.name == "full":
         return {"folder": scale.folders.get("unlabelled")}
     return {"images": UNLABELLED_IMAGES[scale.name]}
-
-
-def _stages(stages: str) -> dict[str, str]:
-    """The field, where this version has it."""
-    known = "training_stages" in {field.name for field in dataclasses.fields(MaskRCNNConfig)}
-    return {"training_stages": stages} if known else {}
 
 
 def _replaced(fields: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

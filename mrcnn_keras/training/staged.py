@@ -56,10 +56,10 @@ def fit_in_stages(
             stage, files = stages[number], dict.fromkeys(datasets)
             print(f"stage {number + 1} of {len(stages)}: {stage.name}", file=sys.stderr)
             model.enter_stage(stage)
-            if stage.stored:
-                files = (
-                    given if given["train"] and number == 0 else _store(model, stage, datasets, folder, number in begun)
-                )
+            if stage.stored and number == 0:
+                files = given
+            elif stage.stored:
+                files = _store(model, stage, datasets, folder, begun=number in begun)
             own = [guards[number] if isinstance(one, Checkpoints) else one for one in callbacks]
             own = [one for one in own if stage.heads or not isinstance(one, (CocoEvaluation, CityscapesEvaluation))]
             histories.append(fit_stage(callbacks=own, first_epoch=number * epochs, proposals=files))

@@ -3,8 +3,8 @@
 "stage_wise": the RPN learns with a backbone of its own; then the heads with theirs, on its proposals. The detector has
 both backbones, as the paper's ablations do.
 
-"alternating", the four steps of Faster R-CNN (Ren et al., NIPS 2015, section 3.2): those two; then the RPN once more, on
-the features of the heads, which stay as they are; then the heads once more, on its proposals. The detector has one
+"alternating", the four steps of Faster R-CNN (Ren et al., NIPS 2015, section 3.2): those two; then the RPN once more,
+on the features of the heads, which stay as they are; then the heads once more, on its proposals. The detector has one
 backbone; the first RPN's is only there for training.
 """
 

@@ -240,7 +240,7 @@ class Trainer(keras.Model):
         self, train, validation, epochs, initial_epoch, steps, batch_size, workers, input_hosts, verbose, kwargs,
         *, callbacks, first_epoch=0, proposals=None,
     ) -> keras.callbacks.History:  # fmt: skip
-        """`fit` of one stage, whose epochs are counted from `first_epoch` on; `proposals`: the files of both datasets."""
+        """`fit` of one stage, its epochs counted on from `first_epoch`; `proposals`: the files of both datasets."""
         proposals = proposals or {"train": None, "validation": None}
         strategy = self.distribute_strategy
         if isinstance(validation, Dataset):

@@ -10,10 +10,11 @@ from mrcnn_keras.weights.zoo.class_names import COCO, COCO_BY_ID, PERSON
 
 # What the names and shapes of the weights depend on, beside the sides of maps that are flattened.
 _SHAPING = (
-    "rpn_has_features num_classes features stem_channels block_counts backbone_widths basic_blocks non_local_blocks backbone_norm "
+    "num_classes features stem_channels block_counts backbone_widths basic_blocks non_local_blocks backbone_norm "
     "fpn_norm head_norm fc_norm norm_bias fpn_channels anchor_sizes_by_level anchor_ratios rpn_channels rpn_convs "
     "box_head box_head_dim box_head_conv_dim box_class_agnostic mask_head mask_head_dim mask_head_convs mask_head_fcs "
-    "mask_head_fc_dim mask_loss mask_class_agnostic num_keypoints keypoint_head_dim keypoint_head_convs"
+    "mask_head_fc_dim mask_loss mask_class_agnostic num_keypoints keypoint_head_dim keypoint_head_convs "
+    "rpn_has_features"
 ).split()
 _KEYPOINTS = ("keypoint_names", "keypoint_skeleton", "keypoint_sigmas")
 
