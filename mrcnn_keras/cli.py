@@ -15,6 +15,7 @@ _COMMANDS = {
     "evaluate": "mrcnn_keras.commands.evaluate",
     "detect": "mrcnn_keras.commands.detect",
     "distill": "mrcnn_keras.commands.distill",
+    "proposals": "mrcnn_keras.commands.proposals",
     "validate": "mrcnn_keras.commands.validate",
     "export": "mrcnn_keras.commands.export",
     "convert": "mrcnn_keras.commands.convert",

@@ -4,7 +4,7 @@ import json
 
 from PIL import Image
 
-from mrcnn_keras.data import COCO_PERSON
+from mrcnn_keras.data import COCO_PERSON, ShapesDataset
 
 
 def write_people(folder, annotation_file, count=2):
@@ -30,3 +30,24 @@ def write_people(folder, annotation_file, count=2):
         annotations.append(annotation)
     found = {"images": images, "annotations": annotations, "categories": [category]}
     annotation_file.write_text(json.dumps(found))
+
+
+def write_shapes(folder, count=6):
+    """Drawn images of 64x64 pixels in `images` with `instances.json`; returns the folder."""
+    shapes = ShapesDataset(count, seed=5, size=(64, 64), max_objects=2)
+    images, annotations = [], []
+    (folder / "images").mkdir()
+    for i in range(count):
+        Image.fromarray(shapes.load_image(i)).save(folder / "images" / f"{i}.png")
+        images.append({"id": i + 1, "file_name": f"{i}.png", "height": 64, "width": 64})
+        found = shapes.load_annotations(i)
+        for (x1, y1, x2, y2), class_id, rle in zip(found.boxes.tolist(), found.class_ids, found.masks, strict=True):
+            annotations.append({
+                "id": len(annotations) + 1, "image_id": i + 1, "category_id": int(class_id) + 1, "iscrowd": 0,
+                "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1),
+                "segmentation": {"size": [64, 64], "counts": rle["counts"].decode()},
+            })  # fmt: skip
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(shapes.class_names)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "instances.json").write_text(json.dumps(content))
+    return folder

@@ -10,12 +10,13 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mrcnn_keras import cli
 from mrcnn_keras.commands import doctor, options
 from mrcnn_keras.commands.detection import inputs
 from mrcnn_keras.presets import PRESETS
+
+from .coco_files import write_shapes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -47,32 +48,7 @@ def in_a_process(*words):
 @pytest.fixture(scope="module")
 def coco(tmp_path_factory):
     """A folder of six drawn images with a COCO annotation file."""
-    from mrcnn_keras.data import ShapesDataset
-
-    folder = tmp_path_factory.mktemp("coco")
-    shapes = ShapesDataset(6, seed=5, size=(64, 64), max_objects=2)
-    images, annotations = [], []
-    (folder / "images").mkdir()
-    for i in range(len(shapes)):
-        Image.fromarray(shapes.load_image(i)).save(folder / "images" / f"{i}.png")
-        images.append({"id": i + 1, "file_name": f"{i}.png", "height": 64, "width": 64})
-        found = shapes.load_annotations(i)
-        for (x1, y1, x2, y2), class_id, rle in zip(found.boxes.tolist(), found.class_ids, found.masks, strict=True):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": i + 1,
-                    "category_id": int(class_id) + 1,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1],
-                    "area": (x2 - x1) * (y2 - y1),
-                    "iscrowd": 0,
-                    "segmentation": {"size": [64, 64], "counts": rle["counts"].decode()},
-                }
-            )
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(shapes.class_names)]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / "instances.json").write_text(json.dumps(content))
-    return folder
+    return write_shapes(tmp_path_factory.mktemp("coco"))
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +65,13 @@ def trained(coco, tmp_path_factory):
 def test_help_names_every_command_without_tensorflow():
     status, printed, tensorflow = in_a_process("--help")
     assert status == 0 and not tensorflow
-    for name in "demo train evaluate detect validate export presets doctor".split():
+    for name in "demo train evaluate detect distill proposals validate export presets doctor".split():
         assert name in printed
 
 
 @pytest.mark.parametrize(
-    "words", [["train", "--help"], ["fly"], ["demo", "--steps", "0"], ["demo", "--set", "x=1"], []]
+    "words",
+    [["train", "--help"], ["proposals", "--help"], ["fly"], ["demo", "--steps", "0"], ["demo", "--set", "x=1"], []],
 )
 def test_mistakes_are_found_without_tensorflow(words):
     status, _, tensorflow = in_a_process(*words)

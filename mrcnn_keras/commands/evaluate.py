@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=pathlib.Path, metavar="DIR",
                         help="write the detections as COCO's evaluation server takes them")  # fmt: skip
     options.add_detect_options(parser)
+    parser.add_argument("--proposals", type=options.file, metavar="FILE",
+                        help="look where 'proposals' has found something in these images")  # fmt: skip
     options.add_classes(parser)
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out, list them, exit with 1")
     options.add_settings(parser)
@@ -38,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     dataset = CocoDataset(args.images, args.annotations, skip_broken=args.skip_broken, classes=args.classes)
     model = load_model(args.model, options.settings(args), args.replicas)
+    given = {"proposals": args.proposals} if args.proposals else {}
     metrics = evaluate_coco(
         model,
         dataset,
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         verbose=sys.stdout.isatty(),
         per_class=args.per_class,
         results_folder=args.results,
-        detect_options=options.detect_options(args),
+        detect_options={**options.detect_options(args), **given},
     )
     format_table(metrics, title=f"{args.model} on {min(len(dataset), args.max_images or len(dataset))} images")
     if args.per_class:

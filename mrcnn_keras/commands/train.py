@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--distilled-annotations", type=options.file, metavar="FILE", help="what 'distill' has written")
     parser.add_argument("--distilled-ratio", type=share, metavar="R",
                         help=f"their share of every batch, between 0 and 1 ({_DISTILLED})")  # fmt: skip
+    parser.add_argument("--proposals", type=options.file, metavar="FILE",
+                        help="what 'proposals' has written for these images: train the heads on it")  # fmt: skip
+    parser.add_argument("--validation-proposals", type=options.file, metavar="FILE", help="of the validation images")
     options.add_classes(parser)
     parser.add_argument("--skip-broken", action="store_true", help="leave broken images out and list them")
     training.add_arguments(parser)
@@ -63,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     steps = args.steps or max(_FEWEST_STEPS, _PASSES * len(dataset) // batch_size)
     model = training.make_model(args, dataset, {"batch_size": batch_size, "total_steps": steps}, strategy)
     print(f"{len(dataset)} images, {len(dataset.class_names)} classes, {steps} steps of {batch_size} images")
-    training.fit(args, model, dataset, validation)
+    files = {"proposals": args.proposals, "validation_proposals": args.validation_proposals}
+    training.fit(args, model, dataset, validation, **files)
     training.write_report(args.out, dataset, strategy)
     print(f"wrote {args.out / 'last.keras'}" + (f" and {args.out / 'best.keras'}" if validation else ""))
     return 0
@@ -110,4 +114,8 @@ def _check(args: argparse.Namespace) -> None:
         raise options.UsageError("--distilled-images and --distilled-annotations go together")
     if args.distilled_ratio is not None and args.distilled_images is None:
         raise options.UsageError("--distilled-ratio goes with --distilled-images")
+    if args.validation_proposals and not (args.proposals and args.validation_images):
+        raise options.UsageError("--validation-proposals goes with --proposals and --validation-images")
+    if args.proposals and args.validation_images and not args.validation_proposals:
+        raise options.UsageError("--proposals needs --validation-proposals with --validation-images")
     training.check(args)

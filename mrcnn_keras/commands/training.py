@@ -64,9 +64,9 @@ def check_out(out: pathlib.Path) -> None:
     Raises:
         UsageError: it has the states of another.
     """
-    from mrcnn_keras.training.checkpoint_files import checkpoint_paths
+    from mrcnn_keras.training.checkpoint_files import checkpoint_paths, stage_folders
 
-    paths = checkpoint_paths(out)
+    paths = [path for folder in stage_folders(out) for path in checkpoint_paths(folder)]
     if paths:
         raise options.UsageError(f"--out: {paths[-1]} exists; add --resume to go on with it, or name another folder")
 
@@ -109,7 +109,7 @@ def make_model(args: argparse.Namespace, dataset: Any, fields: dict[str, Any], s
     state = _newest_state(args.out)
     with strategy.scope() if strategy.num_replicas_in_sync > 1 else contextlib.nullcontext():
         if state is not None:
-            model = MaskRCNN(_config_to_go_on_with(state, config, {*settings, "class_names"}))
+            model = MaskRCNN(_config_to_go_on_with(state, config, {*settings, "class_names"}, args.out))
         else:
             from_data = ["num_classes", "class_names"]
             if config.num_keypoints:
@@ -124,36 +124,39 @@ def make_model(args: argparse.Namespace, dataset: Any, fields: dict[str, Any], s
 
 
 def _newest_state(out: pathlib.Path) -> tuple[pathlib.Path, dict[str, Any], dict[str, Any]] | None:
-    """The path, values and config of the state to go on from, if there is one."""
+    """The path, values and config of the state to go on from, of the latest stage that has any, if there is one."""
+    from mrcnn_keras.training.checkpoint_files import stage_folders
     from mrcnn_keras.training.restoring import newest_checkpoint
 
     try:
-        return newest_checkpoint(out)
+        found = map(newest_checkpoint, reversed(stage_folders(out)))
+        return next((state for state in found if state is not None), None)
     except ValueError as error:
         raise options.UsageError(f"--resume: {error}") from error
 
 
-def _config_to_go_on_with(state: tuple[pathlib.Path, dict, dict], config: Any, given: set[str]) -> Any:
+def _config_to_go_on_with(
+    state: tuple[pathlib.Path, dict, dict], config: Any, given: set[str], out: pathlib.Path
+) -> Any:
     """The config of a state, which with --weights has the checkpoint's conventions, and the length now wanted."""
     from mrcnn_keras.config import make_config
-    from mrcnn_keras.weights.checkpoint_config import same_architecture
+    from mrcnn_keras.weights.checkpoint_config import architecture_differences
 
     path, values, fields = state
     found = make_config(fields)
-    changed = [name for name in given - _LENGTH if getattr(found, name) != getattr(config, name)]
-    if changed or not same_architecture(found, config):
-        raise options.UsageError(f"--resume: {path} was made with other settings{_named(changed)}")
+    changed = {name for name in given - _LENGTH if getattr(found, name) != getattr(config, name)}
+    changed |= set(architecture_differences(found, config))
+    if changed:
+        raise options.UsageError(f"--resume: {path} was made with other settings ({', '.join(sorted(changed))})")
     done = values["step"]
-    if done >= config.total_steps:
+    if done >= config.total_steps and path.parent == out:  # of the last stage
         raise options.UsageError(f"--resume: {path} has had its {done} steps; ask for more with --steps")
     return found.replace(**{name: getattr(config, name) for name in _LENGTH})
 
 
-def _named(fields: list[str]) -> str:
-    return f" ({', '.join(sorted(fields))})" if fields else ""
-
-
-def fit(args: argparse.Namespace, model: Any, dataset: Any, validation: Any, evaluation: Any = None) -> None:
+def fit(
+    args: argparse.Namespace, model: Any, dataset: Any, validation: Any, evaluation: Any = None, **kwargs: Any
+) -> None:
     """Run `model.fit` up to step `config.total_steps`, an epoch for each pass over the images.
 
     Args:
@@ -161,6 +164,7 @@ def fit(args: argparse.Namespace, model: Any, dataset: Any, validation: Any, eva
         model: of `make_model`.
         dataset, validation: `mrcnn_keras.data.Dataset`; the second may be None.
         evaluation: callback that adds the average precision on `validation` to an epoch's logs; None: COCO's.
+        **kwargs: further arguments of `model.fit`.
     """
     import keras
 
@@ -186,6 +190,7 @@ def fit(args: argparse.Namespace, model: Any, dataset: Any, validation: Any, eva
         callbacks=[StopAt(), *recorders(args.out, validation, evaluation=evaluation, others=logs, **saving)],
         verbose=verbosity() if chief else 0,
         workers=max(2, usable_cpus()),
+        **kwargs,
     )
 
 

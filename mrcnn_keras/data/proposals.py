@@ -110,6 +110,7 @@ class ProposalFile:
 
     Attributes:
         names: of the images, in the file's order.
+        count: of all proposals.
         most: the most proposals that an image has.
 
     Raises:
@@ -133,6 +134,7 @@ class ProposalFile:
             raise ValueError(f"{self.path} is not a whole file of proposals: {error}; write it anew with "
                              "mrcnn-keras proposals") from None  # fmt: skip
         self._rows = {name: row for row, name in enumerate(self.names)}
+        self.count = int(self._starts[-1])
         self.most = int(np.diff(self._starts).max(initial=0))
 
     def __len__(self) -> int:

@@ -55,7 +55,8 @@ def evaluate_coco(
             installed.
         results_folder: write the detections there, too, as `write_coco_results` does.
         tta: test-time augmentation, as of `MaskRCNN.detect`.
-        detect_options: further arguments of `detect`, such as `{"soft_nms_sigma": 0.5}`.
+        detect_options: further arguments of `detect`, such as `{"soft_nms_sigma": 0.5}`; "proposals" may be a file, see
+            `data.ProposalFile`.
 
     Returns:
         `{"bbox": {...}, "segm": {...}}` with "AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10" and "AR100",

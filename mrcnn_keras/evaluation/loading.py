@@ -1,4 +1,4 @@
-"""The images of a dataset, read by threads while those before them are worked on."""
+"""The images of a dataset, read by threads while those before them are worked on, and how far that is."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,3 +27,17 @@ def loading(dataset: Any, parts: Iterable[Sequence[int]]) -> Iterator[Iterator[d
             return lambda: {index: result() for index, result in begun.items()}
 
         yield one_ahead(load, parts)
+
+
+@contextlib.contextmanager
+def progress(steps: Sequence[Any], verbose: bool, doing: str) -> Iterator[Any]:
+    """The same steps, with a bar on the terminal that calls them `doing` if `verbose`."""
+    if not verbose:
+        yield steps
+        return
+    from rich import progress as bars
+
+    columns = (bars.TextColumn(doing), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TextColumn("batches"),
+               bars.TimeElapsedColumn(), bars.TextColumn("left"), bars.TimeRemainingColumn())  # fmt: skip
+    with bars.Progress(*columns) as progress:
+        yield progress.track(steps)

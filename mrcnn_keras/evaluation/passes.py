@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from mrcnn_keras.evaluation.loading import loading
+from mrcnn_keras.data.proposals import StoredProposals
+from mrcnn_keras.evaluation.loading import loading, progress
 from mrcnn_keras.evaluation.together import Exchange
 
 
@@ -37,14 +39,16 @@ def detect_each(
         max_images: only the first so many images; None: all.
         verbose: show a progress bar.
         tta: test-time augmentation, as of `MaskRCNN.detect`.
-        detect_options: further arguments of `detect`.
+        detect_options: further arguments of `detect`; "proposals" may be a file, see `data.ProposalFile`.
         doing: what the bar calls it.
 
     Raises:
-        ValueError: the model's classes are neither as many as the dataset's nor have all their names, or another of the
-            processes has failed.
+        ValueError: the model's classes are neither as many as the dataset's nor have all their names, the file has no
+            proposals of an image, or another of the processes has failed.
     """
     options = {**(detect_options or {}), **({} if tta is None else {"tta": tta})}
+    stored = options.pop("proposals") if isinstance(options.get("proposals"), (str, os.PathLike)) else None
+    stored = stored and StoredProposals(stored, dataset)
     count = len(dataset) if max_images is None else min(len(dataset), max_images)
     size, group = batch_size * getattr(model, "local_replicas", 1), getattr(model, "worker_group", None)
     workers, index = (1, 0) if group is None else (group.count, group.index)
@@ -53,18 +57,22 @@ def detect_each(
     with contextlib.ExitStack() as stack:
         exchange = stack.enter_context(Exchange(group)) if group is not None else lambda found: found
         parts = stack.enter_context(loading(dataset, own))
-        bar = stack.enter_context(_progress(rounds, verbose and (group is None or group.is_chief), doing))
+        bar = stack.enter_context(progress(rounds, verbose and (group is None or group.is_chief), doing))
         for _, samples in zip(bar, parts, strict=True):
-            for i, found in exchange(_detected(model, samples, batch_size, options)).items():
+            for i, found in exchange(_detected(model, samples, batch_size, options, stored)).items():
                 if found is not None:
                     annotations = samples[i][1] if i in samples else dataset.load_annotations(i)
                     use(i, annotations, in_classes_of(dataset, found))
             samples.clear()  # room for the next but one
 
 
-def _detected(model: Any, samples: Mapping[int, Any], batch_size: int, options: Mapping[str, Any]) -> dict[int, Any]:
+def _detected(
+    model: Any, samples: Mapping[int, Any], batch_size: int, options: Mapping[str, Any], stored: StoredProposals | None
+) -> dict[int, Any]:
     """The detections of each image; None for the broken ones."""
     there = {i: sample[0] for i, sample in samples.items() if sample is not None}
+    if stored is not None:
+        options = {**options, "proposals": [stored.boxes(i, image.shape[:2]) for i, image in there.items()]}
     found = model.detect(list(there.values()), batch_size=batch_size, masks="rle", **options) if there else []
     return dict.fromkeys(samples) | dict(zip(there, found, strict=True))
 
@@ -83,16 +91,3 @@ def in_classes_of(dataset: Any, found: Any) -> Any:
             f"{', '.join(names[:5])}...; train or load a model for these classes"
         )
     return found
-
-
-@contextlib.contextmanager
-def _progress(steps: Sequence[int], verbose: bool, doing: str) -> Iterator[Any]:
-    if not verbose:
-        yield steps
-        return
-    from rich import progress as bars
-
-    columns = (bars.TextColumn(doing), bars.BarColumn(), bars.MofNCompleteColumn(), bars.TextColumn("batches"),
-               bars.TimeElapsedColumn(), bars.TextColumn("left"), bars.TimeRemainingColumn())  # fmt: skip
-    with bars.Progress(*columns) as progress:
-        yield progress.track(steps)

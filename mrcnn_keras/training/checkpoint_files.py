@@ -58,6 +58,16 @@ def checkpoint_paths(folder: pathlib.Path) -> list[pathlib.Path]:
     return step_paths(folder) or ([last] if last.is_file() else [])
 
 
+def stage_folder(folder: pathlib.Path, number: int, name: str) -> pathlib.Path:
+    """Where the states of a stage before the last one are, in the folder of the last one's; numbers from 1."""
+    return folder / f"stage-{number}-{name}"
+
+
+def stage_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of the states of a training's stages, in order; `folder` itself, of the last stage, comes last."""
+    return [*sorted(path for path in folder.glob("stage-[1-9]-*") if path.is_dir()), folder]
+
+
 def step_paths(folder: pathlib.Path) -> list[pathlib.Path]:
     """The checkpoints of steps in a folder, by their steps; empty if there is none."""
     found = [path for path in folder.glob("step-*.keras") if re.fullmatch(r"step-\d{8,}", path.stem)]

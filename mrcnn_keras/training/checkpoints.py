@@ -83,10 +83,10 @@ class Checkpoints(keras.callbacks.Callback):
 
     # ---- going on ----
 
-    def beside(self, name: str) -> "Checkpoints":
-        """The same for a stage before the last one, in a folder of that name in this one's."""
+    def of_stage(self, number: int, name: str) -> "Checkpoints":
+        """The same for a stage before the last one, in a folder in this one's; numbers from 1."""
         own = {"monitor": self.monitor, "mode": self.mode, "resume": self.resume}
-        return Checkpoints(self.folder / name, every=self.every, keep=self.keep, **own)
+        return Checkpoints(files.stage_folder(self.folder, number, name), every=self.every, keep=self.keep, **own)
 
     @property
     def has_states(self) -> bool:

@@ -5,11 +5,17 @@ from typing import Any
 
 from ..data.cpus import usable_cpus
 from ..data.proposals import ProposalWriter
-from ..evaluation.loading import loading
+from ..evaluation.loading import loading, progress
 
 
 def store_proposals(
-    model: Any, dataset: Any, path: str | os.PathLike, *, batch_size: int = 1, first_rpn: bool = False
+    model: Any,
+    dataset: Any,
+    path: str | os.PathLike,
+    *,
+    batch_size: int = 1,
+    first_rpn: bool = False,
+    verbose: bool = True,
 ) -> None:
     """Write a file with the proposals of all images, from which `fit` can train the heads (section 3.1).
 
@@ -22,6 +28,7 @@ def store_proposals(
         path: of the file, see `data.ProposalFile`; replaced if it exists, and not there if this is interrupted.
         batch_size: images a batch on each replica, 1 or more.
         first_rpn: of a model that is trained with training_stages="alternating", the RPN of the first step.
+        verbose: show a progress bar.
 
     Raises:
         ValueError: the dataset has no images, a broken one that is not skipped, or the model has `box_inclusive`.
@@ -31,8 +38,12 @@ def store_proposals(
     passes = model._first_passes if first_rpn else model._passes
     size = max(batch_size * model.local_replicas, usable_cpus())
     parts = [range(start, min(start + size, len(dataset))) for start in range(0, len(dataset), size)]
-    with ProposalWriter(path) as writer, loading(dataset, parts) as loaded:
-        for samples in loaded:
+    with (
+        ProposalWriter(path) as writer,
+        loading(dataset, parts) as loaded,
+        progress(parts, verbose, "proposals") as bar,
+    ):
+        for _, samples in zip(bar, loaded, strict=True):
             there = {index: sample[0] for index, sample in samples.items() if sample is not None}
             found = dict(zip(there, model._propose(passes, list(there.values()), batch_size, True), strict=True))
             for index in samples:

@@ -86,7 +86,7 @@ def _guards(callbacks: Sequence[Any], stages: Sequence[Stage]) -> list[Checkpoin
     guard = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
     if guard is None:
         return [None] * len(stages)
-    return [*(guard.beside(f"stage-{number}-{stage.name}") for number, stage in enumerate(stages[:-1], start=1)), guard]
+    return [*(guard.of_stage(number, stage.name) for number, stage in enumerate(stages[:-1], start=1)), guard]
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ def _store(model: Any, stage: Stage, datasets: Mapping[str, Any], folder: pathli
         files[name] = None if dataset is None else path
         if dataset is not None and not (begun and path.is_file()):
             print(f"proposals of {len(dataset)} images for {path.name}", file=sys.stderr)
-            store_proposals(model, dataset, path, first_rpn=stage.first)
+            store_proposals(model, dataset, path, first_rpn=stage.first, verbose=sys.stdout.isatty())
     return files
 
 

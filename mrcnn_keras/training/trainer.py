@@ -231,6 +231,8 @@ class Trainer(keras.Model):
         callbacks, given = list(callbacks or ()), {"train": proposals, "validation": validation_proposals}
         stages = stages_of(self.config.training_stages, self.config.stage_proposals, proposals is not None)
         if len(stages) == 1 and proposals is None:
+            if self._stage is not None:  # of an earlier training, on given proposals
+                self.enter_stage(stages[0])
             return fit_stage(callbacks=callbacks)
         data = {"train": train, "validation": validation_data}
         self.history = fit_in_stages(self, stages, fit_stage, data, given, epochs, callbacks)
@@ -255,7 +257,8 @@ class Trainer(keras.Model):
         self._prepare_optimizer(batch_size, (steps or 0) * epochs, anew)
         if guard is not None:
             images = len(train) if isinstance(train, Dataset) else None
-            step = guard.restore(self, {"images a step": batch_size, "images": images})
+            stage = "end_to_end" if self._stage is None else self._stage.name
+            step = guard.restore(self, {"images a step": batch_size, "images": images, "stage": stage})
             initial_epoch = max(initial_epoch, guard.epochs_done(steps))
         if verbose == "auto" and sys.stdout.isatty():
             verbose, callbacks = 0, [*callbacks, TrainingProgress()]

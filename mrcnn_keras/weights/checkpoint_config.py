@@ -13,20 +13,21 @@ _SHAPING = (
     "num_classes features stem_channels block_counts backbone_widths basic_blocks non_local_blocks backbone_norm "
     "fpn_norm head_norm fc_norm norm_bias fpn_channels anchor_sizes_by_level anchor_ratios rpn_channels rpn_convs "
     "box_head box_head_dim box_head_conv_dim box_class_agnostic mask_head mask_head_dim mask_head_convs mask_head_fcs "
-    "mask_head_fc_dim mask_loss mask_class_agnostic num_keypoints keypoint_head_dim keypoint_head_convs "
-    "rpn_has_features"
+    "mask_head_fc_dim mask_loss mask_class_agnostic num_keypoints keypoint_head_dim keypoint_head_convs"
 ).split()
 _KEYPOINTS = ("keypoint_names", "keypoint_skeleton", "keypoint_sigmas")
 
 
-def same_architecture(a: MaskRCNNConfig, b: MaskRCNNConfig) -> bool:
-    """Whether the weights of a model of one config are those of a model of the other."""
-    return _architecture(a) == _architecture(b)
+def architecture_differences(a: MaskRCNNConfig, b: MaskRCNNConfig) -> list[str]:
+    """The fields for which the weights of a model of one config are not those of a model of the other."""
+    first, second = _architecture(a), _architecture(b)
+    return [name for name in {**first, **second} if first.get(name) != second.get(name)]
 
 
-def _architecture(config: MaskRCNNConfig) -> list[Any]:
+def _architecture(config: MaskRCNNConfig) -> dict[str, Any]:
     sides = {"box_pool_size": config.box_head != "res5", "mask_pool_size": config.mask_head == "mlp"}
-    return [getattr(config, name) for name in (*_SHAPING, *(name for name, counts in sides.items() if counts))]
+    values = {name: getattr(config, name) for name in (*_SHAPING, *(name for name, counts in sides.items() if counts))}
+    return values | {"training_stages": config.rpn_has_features}
 
 
 def config_of(

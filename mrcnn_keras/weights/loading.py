@@ -11,7 +11,7 @@ import numpy as np
 
 from mrcnn_keras.config import BACKBONES, MaskRCNNConfig, make_config
 from mrcnn_keras.presets import PRESETS, find_preset
-from mrcnn_keras.weights.checkpoint_config import config_of, known_class_names, same_architecture, settings_for
+from mrcnn_keras.weights.checkpoint_config import architecture_differences, config_of, known_class_names, settings_for
 from mrcnn_keras.weights.readers.checkpoint import CheckpointError, read_checkpoint
 from mrcnn_keras.weights.systems.interpret import Interpreted, interpret
 from mrcnn_keras.weights.transfer import BY_NAME, ClassMap, class_axes, match_classes
@@ -209,7 +209,7 @@ def from_pretrained(
     partial = (
         not source.whole
         or class_map is not None
-        or not same_architecture(config, config_of(source, names, settings, {}))
+        or architecture_differences(config, config_of(source, names, settings, {}))
     )
     model = model_class(config) if partial else model_class.blank(config)
     return _loaded(model, source, names, class_map, partial, strict)

@@ -14,6 +14,8 @@ from mrcnn_keras.weights.loading import is_counter
 from mrcnn_keras.weights.systems import detectron2, torchvision
 
 AUTHOR = "mrcnn_keras"
+# The features of the first step of alternating training are not those of the detector.
+_ONLY_TRAINED_WITH = "rpn_backbone/", "rpn_fpn/"
 
 
 def save_checkpoint(model: Any, path: str | os.PathLike) -> pathlib.Path:
@@ -37,6 +39,9 @@ def save_checkpoint(model: Any, path: str | os.PathLike) -> pathlib.Path:
         raise ValueError(f"{path}: expected a name that ends in .pkl (Detectron2) or .pth (torchvision)")
     if model.config.mask_head != "none" and model.config.mask_loss == "softmax":
         raise ValueError("neither Detectron2 nor torchvision has softmax masks; save the model as a .keras file")
+    if model.config.training_stages == "stage_wise":
+        raise ValueError("stage-wise training gives the RPN a backbone of its own, which neither Detectron2 nor "
+                         "torchvision has; save the model as a .keras file, or train it alternating")  # fmt: skip
     tensors = detectron2_tensors(model) if path.suffix == ".pkl" else torchvision_tensors(model)
     write = _write_pickle if path.suffix == ".pkl" else _write_torch
     partial = path.with_name(f".{path.name}.partial")
@@ -77,7 +82,7 @@ def _named(model: Any, names: Any, layout: Any, system: str) -> dict[str, np.nda
     c = model.config
     tensors, without = {}, []
     for variable in model.variables:
-        if is_counter(variable.path):
+        if is_counter(variable.path) or variable.path.startswith(_ONLY_TRAINED_WITH):
             continue
         name = names.theirs(variable.path)
         if name is None or (c.norm_bias and _is_bias_under_norm(model, variable.path)):

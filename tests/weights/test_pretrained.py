@@ -257,6 +257,29 @@ def test_convert_there_and_back(narrow, tmp_path, capsys):
     assert not (tmp_path / "c4.pth").exists()
 
 
+def test_in_staged_training_the_rpn_starts_from_the_same_features(narrow, tmp_path):
+    from mrcnn_keras.weights.writing import save_checkpoint
+
+    path, photo = narrow("d2_r50_fpn"), np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    small = {"image_min_side": 64, "image_max_side": 64, "score_threshold": 0.0, "max_detections": 3}
+    whole = from_pretrained(path, **small)
+    model = from_pretrained(path, **small, training_stages="stage_wise")
+    assert not model.load_report.fresh and not model.load_report.unused
+    (ours,), (theirs,) = model.detect(photo), whole.detect(photo)
+    np.testing.assert_array_equal(ours.boxes, theirs.boxes)
+    changed = next(v for v in model.variables if v.path == "rpn_backbone/stem/kernel")
+    changed.assign(changed + 1)
+    model.save(tmp_path / "model.keras")
+    again = from_pretrained(tmp_path / "model.keras", training_stages="alternating")
+    np.testing.assert_array_equal(next(v for v in again.variables if v.path == changed.path).numpy(), changed.numpy())
+    with pytest.raises(ValueError, match="stage-wise training gives the RPN a backbone of its own"):
+        save_checkpoint(model, tmp_path / "model.pkl")
+    save_checkpoint(again, tmp_path / "alternating.pkl")
+    np.testing.assert_array_equal(
+        from_pretrained(tmp_path / "alternating.pkl", **small).detect(photo)[0].boxes, ours.boxes
+    )
+
+
 def resnet_only(tmp_path):
     shapes = {}
     layouts.torchvision_body(shapes, "")
