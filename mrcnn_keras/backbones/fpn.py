@@ -1,5 +1,7 @@
 """Feature pyramid network (Lin et al., CVPR 2017)."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -48,9 +50,15 @@ class FPN(NormedLayer):
         return {**super().get_config(), "channels": self.channels}
 
 
-@tf.custom_gradient
 def add_upsampled(fine: tf.Tensor, coarse: tf.Tensor) -> tf.Tensor:
     """`fine` (B, 2H, 2W, C) plus `coarse` (B, H, W, C) repeated twice along both sides."""
+    return tf.ensure_shape(_add_upsampled(fine, coarse), fine.shape)
+
+
+# A function of its own, traced once for all models: TensorFlow never forgets the graph around a custom gradient.
+@functools.partial(tf.function, reduce_retracing=True, autograph=False)
+@tf.custom_gradient
+def _add_upsampled(fine, coarse):
     batch, height, width, channels = tf.unstack(tf.shape(coarse))
     blocks = tf.reshape(fine, [batch, height, 2, width, 2, channels])
     total = blocks + coarse[:, :, None, :, None, :]
@@ -58,4 +66,4 @@ def add_upsampled(fine: tf.Tensor, coarse: tf.Tensor) -> tf.Tensor:
     def gradient(upstream):  # TensorFlow's own sums over two axes of six, eight times slower
         return upstream, 4 * tf.nn.avg_pool2d(upstream, 2, 2, "VALID")
 
-    return tf.ensure_shape(tf.reshape(total, tf.shape(fine)), fine.shape), gradient
+    return tf.reshape(total, tf.shape(fine)), gradient
