@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from mrcnn_keras.data import Dataset, DatasetReport, PhotosDataset
-from mrcnn_keras.data.spool import Spool
 from mrcnn_keras.distillation.records import Unlabelled, as_record, origin, with_visibility, write_annotations
+from mrcnn_keras.distillation.spool import Spool
 from mrcnn_keras.distillation.thresholds import ObjectCounts, choose_thresholds, count_objects
 from mrcnn_keras.evaluation.keypoints import with_keypoints_of
 from mrcnn_keras.evaluation.passes import detect_each

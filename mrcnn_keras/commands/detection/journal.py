@@ -1,14 +1,13 @@
 """What was found so far, in a file from which an interrupted run goes on."""
 
 import dataclasses
-import fcntl
 import json
-import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mrcnn_keras.commands.options import UsageError
+from mrcnn_keras.data.json_lines import JsonLines
 
 
 class ImageEntry(NamedTuple):
@@ -43,7 +42,7 @@ class VideoEntry:
 
 
 class Journal:
-    """A file of JSON lines, each written whole or, when the process is killed, dropped by the next run; a context.
+    """What a run has found, in `JsonLines`; a context.
 
     The first line says what the run is and the model's categories. Each further one has the records of images that
     went through the model together, so that a run that goes on gives the model the same ones together again. A record
@@ -67,24 +66,23 @@ class Journal:
         self.images: dict[str, ImageEntry] = {}
         self.videos: dict[str, VideoEntry] = {}
         self._run = json.loads(json.dumps(run))
-        self._length, self._last = 0, (-1, {})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        self._last = -1, {}
         try:
-            self._lock()
+            self._lines = JsonLines(path)
+        except BlockingIOError:
+            raise UsageError(f"another run is writing into {path.parent}") from None
+        try:
             if not restart:
                 self._look()
         except BaseException:
-            self._file.close()
+            self._lines.close()
             raise
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_: Any) -> None:
-        if not os.fstat(self._file.fileno()).st_size:  # nothing was done, and the next run may have other options
-            self.path.unlink(missing_ok=True)
-        self._file.close()
+        self._lines.close()
 
     def begin(self, categories: Sequence[Mapping[str, Any]]) -> None:
         """Write the first line if it is not there.
@@ -94,7 +92,6 @@ class Journal:
         """
         categories = json.loads(json.dumps(categories))
         if self.categories is None:
-            self._length = 0
             self.add({"run": self._run, "categories": categories})
         elif self.categories != categories:
             raise UsageError(f"the model has other classes or keypoints than when {self.path} was begun; {_REMEDY}")
@@ -107,14 +104,7 @@ class Journal:
                 `{"video": name, "start": {...}}`, which drops what there is of it; `{"frames": [...], "of": name}`;
                 `{"ended": name, "error": ...}`; or `{"drawn": name}`.
         """
-        content = json.dumps(line).encode() + b"\n"
-        self._file.truncate(self._length)
-        self._file.seek(self._length)
-        self._file.write(content)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._index(line, self._length)
-        self._length += len(content)
+        self._index(line, self._lines.add(line))
 
     def image(self, name: str) -> dict[str, Any]:
         """The record of an image."""
@@ -128,32 +118,20 @@ class Journal:
 
     def _line(self, offset: int) -> dict[str, Any]:
         if self._last[0] != offset:  # neighbours are mostly asked for one after the other
-            self._file.seek(offset)
-            self._last = offset, json.loads(self._file.readline())
+            self._last = offset, self._lines[offset]
         return self._last[1]
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another run is writing into {self.path.parent}") from None
-        except OSError:  # some network drives have no locks
-            pass
-
     def _look(self) -> None:
-        for number, line in enumerate(self._file):
-            if not line.endswith(b"\n"):  # it was being written when the run was killed
-                break
-            try:
-                content = json.loads(line)
-                if number == 0:
-                    self._check(content["run"])
-                self._index(content, self._length)
-            except (ValueError, KeyError, TypeError) as error:
-                if isinstance(error, UsageError):
-                    raise
-                raise UsageError(f"{self.path} is damaged in line {number + 1}; {_REMEDY}") from error
-            self._length += len(line)
+        try:
+            for number, (offset, content) in enumerate(self._lines, start=1):
+                try:
+                    if number == 1:
+                        self._check(content["run"])
+                    self._index(content, offset)
+                except (KeyError, TypeError):
+                    raise ValueError(f"{self.path} is damaged in line {number}") from None
+        except ValueError as error:
+            raise error if isinstance(error, UsageError) else UsageError(f"{error}; {_REMEDY}") from None
 
     def _check(self, other: Mapping[str, Any]) -> None:
         differing = [name for name in {**self._run, **other} if self._run.get(name) != other.get(name)]
