@@ -1,5 +1,7 @@
 """Gradients of a step that several replicas share."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -27,6 +29,24 @@ def clip_whole_batch(optimizer: Any, gradients: list[tf.Tensor]) -> list[tf.Tens
     summed = [gradient / scale for gradient in context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)]
     # The optimizer clips each part again, to no effect: no part is larger than the whole.
     return [gradient * scale / context.num_replicas_in_sync for gradient in _clipped(clips, summed)]
+
+
+@contextlib.contextmanager
+def summed_if_shared(optimizer: Any) -> Iterator[None]:
+    """While inside, a replica that is alone applies its gradients as they are.
+
+    Keras asks TensorFlow to sum them up over the replicas even then, and TensorFlow never frees a graph in which it
+    did that.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if shared_step() is not None:
+        yield
+        return
+    inner._all_reduce_sum_gradients = list
+    try:
+        yield
+    finally:
+        del inner._all_reduce_sum_gradients
 
 
 def _clipped(optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -16,7 +16,7 @@ from ..data.tfdata import users_error
 from .checkpoints import Checkpoints
 from .feed import check_dataset, training_feed, validation_feed, with_names
 from .finite import assert_finite, explain
-from .gradients import clip_whole_batch
+from .gradients import clip_whole_batch, summed_if_shared
 from .optimizer import SGD, anew
 from .progress import TrainingProgress
 from .replicas import lost_worker, over_replicas, run_on_batches, spans_workers
@@ -148,7 +148,8 @@ class Trainer(keras.Model):
         with tf.control_dependencies([assert_finite(losses, [] if scales else gradients, image_index)]):
             gradients = [tf.identity(gradient) for gradient in gradients]
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
-        self.optimizer.apply(gradients, self.trainable_variables)
+        with summed_if_shared(self.optimizer):
+            self.optimizer.apply(gradients, self.trainable_variables)
         return {**self._track(losses, image_index), "learning_rate": rate}
 
     def _compute_gradients(self, inputs):
