@@ -1,6 +1,6 @@
 """A picture of 12,000 x 9,000 pixels with shapes planted all over it, searched in tiles by the demo's model.
 
-mrcnn-keras demo --out demo; python benchmarks/tiling.py --model demo/model.keras [--size H W] [--tile N] [--overlap N]
+mrcnn-keras demo --steps 1600 --out demo; python benchmarks/tiling.py --model demo/model.keras [--size H W] [--tile N] [--overlap N]
 
 Counts how many of the planted objects were found once, more than once or not at all (same class, IoU 0.5, scores from
 --min-score on), how many other detections lie on a planted object, of another class or less exact, and how many where
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(9000, 12000), metavar=("H", "W"))
     parser.add_argument("--tile", type=int, default=512)
     parser.add_argument("--overlap", type=int, default=64)
-    parser.add_argument("--min-score", type=options.fraction, default=0.25)
+    parser.add_argument("--min-score", type=options.fraction, default=0.5)
     args = parser.parse_args()
     model = load_model(args.model, {"image_min_side": args.tile, "image_max_side": args.tile})
     picture, boxes, classes = plant(tuple(args.size))
