@@ -1,6 +1,7 @@
 """A picture of 12,000 x 9,000 pixels with shapes planted all over it, searched in tiles by the demo's model.
 
-mrcnn-keras demo --steps 1600 --out demo; python benchmarks/tiling.py --model demo/model.keras [--size H W] [--tile N] [--overlap N]
+mrcnn-keras demo --steps 1600 --out demo
+python benchmarks/tiling.py --model demo/model.keras [--size H W] [--tile N] [--overlap N]
 
 Counts how many of the planted objects were found once, more than once or not at all (same class, IoU 0.5, scores from
 --min-score on), how many other detections lie on a planted object, of another class or less exact, and how many where

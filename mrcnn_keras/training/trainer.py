@@ -235,6 +235,9 @@ class Trainer(keras.Model):
             if self._stage is not None:  # of an earlier training, on given proposals
                 self.enter_stage(stages[0])
             return fit_stage(callbacks=callbacks)
+        if initial_epoch and len(stages) > 1:
+            raise ValueError(f"initial_epoch={initial_epoch} does not say of which of the {len(stages)} stages; add "
+                             "training.Checkpoints to the callbacks to go on with a training in stages")  # fmt: skip
         data = {"train": train, "validation": validation_data}
         self.history = fit_in_stages(self, stages, fit_stage, data, given, epochs, callbacks)
         return self.history

@@ -288,6 +288,8 @@ def test_batches_with_proposals_need_a_dataset(stored):
         make_model(stage_proposals="stored").fit(batches, steps_per_epoch=1, verbose=0)
     with pytest.raises(ValueError, match="validation_proposals"):
         make_model().fit(SHAPES, validation_data=SHAPES, proposals=stored, steps_per_epoch=1, verbose=0)
+    with pytest.raises(ValueError, match="initial_epoch=3 does not say of which of the 2 stages"):
+        make_model().fit(SHAPES, initial_epoch=3, epochs=4, verbose=0)
 
 
 def test_the_stages_are_the_papers():
