@@ -304,3 +304,5 @@ def test_the_stages_are_the_papers():
     assert [stage.stored for stage in stages_of("alternating", given=True)] == [True, False, False]
     with pytest.raises(ValueError, match="training_stages='stagewise'"):
         MaskRCNNConfig(training_stages="stagewise")
+    with pytest.raises(ValueError, match="stage_proposals='stored' is not for models with box_inclusive; take 'live'"):
+        MaskRCNNConfig(training_stages="stage_wise", stage_proposals="stored", box_inclusive=True)
