@@ -79,8 +79,6 @@ def _check_choices(config: Any) -> None:
         raise ValueError(f"box_head={config.box_head!r}: expected '2fc', '4conv1fc' or such, or 'res5'")
     if config.box_head == "res5" and config.features != "c4":
         raise ValueError(f"box_head='res5' needs features='c4', not {config.features!r}")
-    if config.box_inclusive and config.training_stages != "end_to_end" and config.stage_proposals == "stored":
-        raise ValueError("stage_proposals='stored' is not for models with box_inclusive; take 'live'")
 
 
 def _check_ranges(config: Any) -> None:

@@ -69,6 +69,8 @@ def fit_in_stages(
 def _check(model: Any, stages: Sequence[Stage], datasets: Mapping[str, Any], given: Files) -> None:
     if not any(stage.stored for stage in stages):
         return
+    if model.config.box_inclusive:
+        raise ValueError("models with box_inclusive train on live proposals only, not on files or stored ones")
     for name, dataset in datasets.items():
         if dataset is not None and not isinstance(dataset, Dataset):
             raise ValueError(f"stored proposals are found by the images' names, so the {name} data must be an "

@@ -288,6 +288,8 @@ def test_batches_with_proposals_need_a_dataset(stored):
         make_model(stage_proposals="stored").fit(batches, steps_per_epoch=1, verbose=0)
     with pytest.raises(ValueError, match="validation_proposals"):
         make_model().fit(SHAPES, validation_data=SHAPES, proposals=stored, steps_per_epoch=1, verbose=0)
+    with pytest.raises(ValueError, match="box_inclusive train on live proposals only"):
+        make_model("end_to_end", box_inclusive=True).fit(SHAPES, proposals=stored, verbose=0)
     with pytest.raises(ValueError, match="initial_epoch=3 does not say of which of the 2 stages"):
         make_model().fit(SHAPES, initial_epoch=3, epochs=4, verbose=0)
 
@@ -304,5 +306,3 @@ def test_the_stages_are_the_papers():
     assert [stage.stored for stage in stages_of("alternating", given=True)] == [True, False, False]
     with pytest.raises(ValueError, match="training_stages='stagewise'"):
         MaskRCNNConfig(training_stages="stagewise")
-    with pytest.raises(ValueError, match="stage_proposals='stored' is not for models with box_inclusive; take 'live'"):
-        MaskRCNNConfig(training_stages="stage_wise", stage_proposals="stored", box_inclusive=True)
