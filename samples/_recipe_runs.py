@@ -1,10 +1,12 @@
 """Trainings and tests of the recipes; they run in processes of their own, which import TensorFlow."""
 
 import contextlib
+import functools
 import math
 import pathlib
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from _paper_models import CITY_CLASSES
@@ -179,19 +181,31 @@ def _test_full(model: Any, training: Mapping[str, Any], test: Mapping[str, Any],
 
     kind, folder = training["data"]
     tta, results = test["tta"] or None, out / "for_the_server" / f"{test['of']}_{key(training)}"
+    how = {"verbose": False, "detect_options": {"tta": tta}}
     if kind == "cityscapes":
-        if pathlib.Path(folder, "leftImg8bit", "test").is_dir() and not results.exists():
-            write_cityscapes_results(model, CityscapesDataset(folder, "test"), results)
+        if pathlib.Path(folder, "leftImg8bit", "test").is_dir():
+            images = CityscapesDataset(folder, "test")
+            _write_once(results, functools.partial(write_cityscapes_results, model, images, **how))
         validation = CityscapesDataset(folder, "val")
         return _city_columns(model, validation, None, test["tta"])
     listing = pathlib.Path(folder, "annotations", "image_info_test-dev2017.json")
-    if test["of"] == "test-dev" and listing.is_file() and not results.exists():
+    if test["of"] == "test-dev" and listing.is_file():
         from mrcnn_keras.data import CocoDataset
 
         classes = ["person"] if kind == "persons" else None
         images = CocoDataset(pathlib.Path(folder, "test2017"), listing, classes=classes)
-        write_coco_results(model, images, results, verbose=False)
+        _write_once(results, functools.partial(write_coco_results, model, images, **how))
     return _coco_columns(evaluate_coco(model, coco(folder, "val2017", kind == "persons"), verbose=False, tta=tta))
+
+
+def _write_once(folder: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
+    """Have a folder written, unless it is there; it appears when it is whole."""
+    if folder.is_dir():
+        return
+    beside = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)  # of a run that was stopped
+    write(beside)
+    beside.rename(folder)
 
 
 def _coco_columns(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -24,6 +24,10 @@ _USUAL_STEPS = {"keypoint": SCHEDULES["keypoint"].steps, "cityscapes": SCHEDULES
 _TRAINING_SIDES = "train_min_sides", "min_side_sampling"
 
 
+class MissingWeights(ValueError):
+    """A row starts from weights that nobody has published, and that were not given."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Scale:
     """How large, and with what.
@@ -56,7 +60,8 @@ def recipe(table: Table, row: Row, scale: Scale, seed: int = 0) -> tuple[dict[st
     Returns: the training and the test. Rows with equal trainings share one.
 
     Raises:
-        ValueError: ImageNet-5k weights that nobody has published are needed and not given.
+        MissingWeights: ImageNet-5k weights that nobody has published are needed and not given.
+        ValueError: the scale's settings are not valid.
     """
     make = _full_training if scale.name == "full" else _drawn_training
     training = make(table, row, scale, seed)
@@ -163,7 +168,7 @@ def _imagenet5k(preset: str, scale: Scale) -> str:
     except ValueError as error:
         if scale.imagenet5k:
             return scale.imagenet5k
-        raise ValueError(f"--imagenet5k: {error}") from None
+        raise MissingWeights(f"--imagenet5k: {error}") from None
 
 
 def full_config(training: Mapping[str, Any], devices: int = 8, **names: Any) -> MaskRCNNConfig:

@@ -21,7 +21,7 @@ from _paper import Row
 from _paper_tables import TABLES
 from _recipe_jobs import Results, do_all
 from _recipe_report import as_markdown, as_values, introduction
-from _recipes import SCALES, Scale, prerequisites, recipe
+from _recipes import SCALES, MissingWeights, Scale, prerequisites, recipe
 
 from mrcnn_keras.commands import options
 from mrcnn_keras.data.cpus import usable_cpus
@@ -59,12 +59,9 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     chosen = _chosen(args)
     scale = Scale(args.scale, args.steps, options.settings(args), args.weights, args.imagenet5k, _folders(args))
-    try:
-        recipes = {(number, row.name, seed): recipe(TABLES[number], row, scale, seed)
-                   for seed in range(args.seeds)  # so that an interrupted run has something of every row
-                   for number, rows in chosen.items() for row in rows if row.model}  # fmt: skip
-    except ValueError as error:
-        raise options.UsageError(str(error)) from error
+    recipes, left_out = _recipes(chosen, scale, args.seeds)
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
     _check_folders(recipes.values(), args.scale)
     out = args.out or pathlib.Path(f"runs/reproduce_{args.scale}")
     out.mkdir(parents=True, exist_ok=True)
@@ -72,10 +69,26 @@ def run(args: argparse.Namespace) -> int:
     wanted = [(f"table {number}, {name}, seed {seed}", *one) for (number, name, seed), one in recipes.items()]
     at_once = args.jobs or (1 if args.scale == "full" else usable_cpus())
     failed = do_all(wanted, results, out, at_once)
-    text = _write_report(args, chosen, recipes, results, out)
+    text = _write_report(args, chosen, recipes, left_out, results, out)
     print(text)
     print(f"wrote {out}: report.md, report.json, results.json, models; {(time.monotonic() - started) / 60:.0f} minutes")
-    return 1 if failed else 0
+    return 1 if failed or left_out else 0
+
+
+def _recipes(chosen: dict[str, list[Row]], scale: Scale, seeds: int) -> tuple[dict[tuple, tuple], list[str]]:
+    """By table, row and seed the training and the test; and the rows that have none, with the reason."""
+    recipes, left_out = {}, {}
+    for seed in range(seeds):  # so that an interrupted run has something of every row
+        for number, row in ((number, row) for number, rows in chosen.items() for row in rows if row.model):
+            try:
+                recipes[number, row.name, seed] = recipe(TABLES[number], row, scale, seed)
+            except MissingWeights as error:
+                left_out[number, row.name] = f"table {number}, {row.name}: {error}"
+            except ValueError as error:
+                raise options.UsageError(str(error)) from error
+    if left_out and not recipes:
+        raise options.UsageError("; ".join(left_out.values()))
+    return recipes, list(left_out.values())
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, list[Row]]:
@@ -119,24 +132,27 @@ def _check_folders(recipes: Any, scale: str) -> None:
             raise options.UsageError(f"data distillation needs --unlabelled: there is no folder {photos}")
 
 
-def _write_report(args: argparse.Namespace, chosen: dict, recipes: dict, results: Results, out: pathlib.Path) -> str:
+def _write_report(
+    args: argparse.Namespace, chosen: dict, recipes: dict, left_out: list[str], results: Results, out: pathlib.Path
+) -> str:
     tables = []
     for number, rows in chosen.items():
-        of = {row.name: [recipes[number, row.name, seed] for seed in range(args.seeds)] for row in rows if row.model}
+        of = {row.name: [recipes[number, row.name, seed] for seed in range(args.seeds)]
+              for row in rows if (number, row.name, 0) in recipes}  # fmt: skip
 
         def measured(row: Row, of: dict = of) -> list[dict[str, float]]:
             return [found for one in of.get(row.name, ()) if (found := results.find(*one)) is not None]
 
         def about(row: Row, of: dict = of) -> dict[str, Any]:
-            if not row.model:
+            if row.name not in of:
                 return {}
             training, test = of[row.name][0]
             return {"training": training, "test": test, "seconds": results.seconds(training)}
 
         tables.append(as_values(number, rows, measured, about))
-    values = {"scale": args.scale, "seeds": args.seeds, "tables": tables}
+    values = {"scale": args.scale, "seeds": args.seeds, "unit": "percent", "left_out": left_out, "tables": tables}
     (out / "report.json").write_text(json.dumps(values, indent=1) + "\n")
-    text = "\n".join([introduction(args.scale), *(as_markdown(one, args.scale) for one in tables)])
+    text = "\n".join([introduction(args.scale, left_out), *(as_markdown(one, args.scale) for one in tables)])
     (out / "report.md").write_text(text)
     return text
 

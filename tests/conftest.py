@@ -1,7 +1,9 @@
 """Fixtures shared by all tests."""
 
+import importlib
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -17,3 +19,13 @@ def shared_dir() -> pathlib.Path:
     if not (folder / "parity").is_dir():
         pytest.skip(f"no test data at {folder}; set MRCNN_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def load_sample(monkeypatch):
+    """Imports a module of samples/ by name."""
+    folder = ROOT / "samples"
+    monkeypatch.syspath_prepend(str(folder))
+    yield importlib.import_module
+    for path in folder.glob("*.py"):
+        sys.modules.pop(path.stem, None)

@@ -181,8 +181,11 @@ def test_a_preset_bends_with_its_backbone_and_sides():
     assert preset_config("mask_rcnn_narrow_fpn", backbone="resnet101").backbone_widths == (64, 1, 32)
     assert preset_config("mask_rcnn_narrow_fpn", backbone="resnext50_32x4d").backbone_widths == (256, 32, 4)
     assert preset_config("mask_rcnn_resnet50_fpn", backbone="resnet18").backbone_widths == (64, 1, 64)
-    assert preset_config("keypoint_rcnn_resnet50_fpn").train_min_sides == (640, 672, 704, 736, 768, 800)
-    assert preset_config("keypoint_rcnn_resnet50_fpn", image_min_side=320).train_min_sides == ()
+    jitter = [(config.train_min_sides, config.min_side_sampling) for config in (
+        preset_config("keypoint_rcnn_resnet50_fpn", **sides)
+        for sides in ({}, {"image_min_side": 320}, {"train_min_sides": (320, 352, 384)})
+    )]  # fmt: skip
+    assert jitter == [((640, 800), "range"), ((), "choice"), ((320, 352, 384), "choice")]
 
 
 def test_the_command_prints_them(capsys):

@@ -37,18 +37,9 @@ NUMBERED = [(table, number) for table, rows in ROWS.items() for number, ap in en
 
 
 @pytest.fixture
-def load(monkeypatch):
-    """Imports a module of samples/ by name."""
-    monkeypatch.syspath_prepend(str(SAMPLES))
-    yield importlib.import_module
-    for path in SAMPLES.glob("*.py"):
-        sys.modules.pop(path.stem, None)
-
-
-@pytest.fixture
-def inline(load, monkeypatch):
+def inline(load_sample, monkeypatch):
     """Trainings run in this process, one after the other."""
-    monkeypatch.setattr(load("_recipe_jobs"), "_pool", lambda at_once: Inline())
+    monkeypatch.setattr(load_sample("_recipe_jobs"), "_pool", lambda at_once: Inline())
 
 
 class Inline(concurrent.futures.Executor):
@@ -61,21 +52,21 @@ class Inline(concurrent.futures.Executor):
 
 
 @pytest.mark.parametrize("table", ROWS)
-def test_every_row_of_the_paper_has_a_recipe(load, table):
-    found = load("_paper_tables").TABLES[table]
+def test_every_row_of_the_paper_has_a_recipe(load_sample, table):
+    found = load_sample("_paper_tables").TABLES[table]
     assert tuple(next(iter(row.paper.values())) * (1 if row.model else -1) for row in found.rows) == ROWS[table]
     assert len(found.columns) == COLUMNS[table]
     assert len({row.name for row in found.rows}) == len(found.rows)
 
 
-def test_there_is_no_table_beyond(load):
-    assert set(load("_paper_tables").TABLES) == set(ROWS)
+def test_there_is_no_table_beyond(load_sample):
+    assert set(load_sample("_paper_tables").TABLES) == set(ROWS)
 
 
 @pytest.mark.parametrize(("table", "number"), NUMBERED)
-def test_recipes_make_valid_configs_at_every_scale(load, table, number):
-    recipes, presets = load("_recipes"), importlib.import_module("mrcnn_keras.presets")
-    found = load("_paper_tables").TABLES[table]
+def test_recipes_make_valid_configs_at_every_scale(load_sample, table, number):
+    recipes, presets = load_sample("_recipes"), importlib.import_module("mrcnn_keras.presets")
+    found = load_sample("_paper_tables").TABLES[table]
     row, scale = found.rows[number], recipes.Scale("full", imagenet5k="x101.pkl", folders={"coco": "c"})
     training, test = recipes.recipe(found, row, scale)
     config = recipes.full_config(training)
@@ -89,8 +80,8 @@ def test_recipes_make_valid_configs_at_every_scale(load, table, number):
         assert 0 < drawn["steps"] <= (250 if name == "tiny" else 1500)
 
 
-def test_what_is_the_same_training_is_trained_once(load):
-    recipes, tables = load("_recipes"), load("_paper_tables").TABLES
+def test_what_is_the_same_training_is_trained_once(load_sample):
+    recipes, tables = load_sample("_recipes"), load_sample("_paper_tables").TABLES
 
     def keys(scale, *rows):
         return {recipes.key(recipes.recipe(tables[table], tables[table].rows[n - 1], scale)[0]) for table, n in rows}
@@ -105,8 +96,8 @@ def test_what_is_the_same_training_is_trained_once(load):
     assert len(seeds) == 2
 
 
-def test_the_chains_of_appendix_b(load):
-    recipes, tables = load("_recipes"), load("_paper_tables").TABLES
+def test_the_chains_of_appendix_b(load_sample):
+    recipes, tables = load_sample("_recipes"), load_sample("_paper_tables").TABLES
     scale = recipes.Scale("full", imagenet5k="x101.pkl", folders={"coco": "c", "unlabelled": "u"})
     chain = [recipes.recipe(tables["8"], row, scale)[0] for row in tables["8"].rows]
     x152 = "detectron2/ImageNetPretrained/FAIR/X-152-32x8d-IN5k"
@@ -128,7 +119,7 @@ def test_help_and_mistakes_without_tensorflow(tmp_path):
         ("--table", "5", "--row", "MNC"): (2, "Faster R-CNN"),
         (*full, "--table", "5"): (2, "--dataset"),
         (*full, "--table", "7"): (2, "--cityscapes"),
-        (*full, "--table", "8", "--row", "4"): (2, "--imagenet5k: no public ImageNet-5k weights of 'resnext101_32x8d'"),
+        (*full, "--table", "8", "--row", "4", "5"): (2, "--imagenet5k: no public ImageNet-5k weights of 'resnext101"),
         (*full, "--table", "9", "--row", "5", "--dataset", str(tmp_path)): (2, "unlabeled2017"),
     }
     for words, (status, said) in mistakes.items():
@@ -141,15 +132,16 @@ def cells(line):
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
-def test_a_report_with_everything_measured_has_no_empty_cell(load):
-    tables, report, recipes = load("_paper_tables").TABLES, load("_recipe_report"), load("_recipes")
+def test_a_report_with_everything_measured_has_no_empty_cell(load_sample):
+    tables, report = load_sample("_paper_tables").TABLES, load_sample("_recipe_report")
+    recipes = load_sample("_recipes")
     for number, table in tables.items():
 
         def about(row, table=table):
             found = recipes.recipe(table, row, recipes.Scale()) if row.model else ()
             return dict(zip(("training", "test"), found))
 
-        measured = [dict.fromkeys(table.columns, 0.25), {**dict.fromkeys(table.columns, 0.35), "rest": math.nan}]
+        measured = [dict.fromkeys(table.columns, 0.25), dict.fromkeys(table.columns, 0.35)]
         values = report.as_values(number, table.rows, lambda row, m=measured: m if row.model else [], about)
         json.dumps(values, allow_nan=False)
         text = report.as_markdown(values, "tiny")
@@ -161,17 +153,57 @@ def test_a_report_with_everything_measured_has_no_empty_cell(load):
             shown = dict(zip(table.columns, cells(line)[1:]))
             for column, paper in row.paper.items():
                 assert shown[column] == (f"30.0 ± 7.1 ({paper})" if row.model else f"– ({paper})")
-    text = report.as_markdown(report.as_values("2b", tables["2b"].rows, lambda row: [], about), "tiny")
-    assert f"{report.NOT_MEASURED} (24.8)" in text
+
+
+def test_what_was_not_there_and_what_was_not_run_are_told_apart(load_sample):
+    rows, report = load_sample("_paper_tables").TABLES["2b"].rows, load_sample("_recipe_report")
+    nothing = {"mask AP": math.nan, "mask AP50": math.nan, "mask AP75": math.nan}
+    measured = {"softmax": [nothing, {**nothing, "mask AP": 0.25}], "sigmoid": []}
+    values = report.as_values("2b", rows, lambda row: measured[row.name], lambda row: {})
+    assert json.loads(json.dumps(values, allow_nan=False))["rows"][0]["measured"] == {
+        "mask AP": 25.0, "mask AP50": None, "mask AP75": None
+    }  # fmt: skip
+    softmax, sigmoid = (cells(line) for line in report.as_markdown(values, "tiny").splitlines()[4:6])
+    assert softmax == ["softmax", "25.0 (24.8)", "nothing to find (44.1)", "nothing to find (25.1)"]
+    assert sigmoid == ["sigmoid", "not run (30.3)", "not run (51.2)", "not run (31.5)"]
+
+
+def test_rows_without_public_weights_do_not_keep_the_others_from_being_done(load_sample, tmp_path, monkeypatch, capsys):
+    run, done = load_sample("reproduce"), []
+    monkeypatch.setattr(run, "do_all", lambda wanted, *_: done.extend(wanted))
+    words = ["--scale", "full", "--table", "8", "--dataset", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert run.main(words) == 1
+    assert [title.split(", ")[1] for title, *_ in done] == [
+        "original baseline", "+ updated baseline", "+ e2e training", "+ deeper", "+ Non-local", "+ test-time augm."
+    ]  # fmt: skip
+    said = capsys.readouterr()
+    assert "left out: table 8, + ImageNet-5k, X-101-FPN: --imagenet5k" in said.err
+    assert "| + train-time augm., X-101-FPN | not run (39.2)" in said.out and "Left out: table 8, + train" in said.out
+
+
+def test_files_for_a_server_appear_when_they_are_whole(load_sample, tmp_path):
+    runs, folder = load_sample("_recipe_runs"), tmp_path / "for_the_server" / "test-dev"
+
+    def stopped(place):
+        place.mkdir(parents=True)
+        (place / "half").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runs._write_once(folder, stopped)
+    assert not folder.exists()
+    runs._write_once(folder, lambda place: (place.mkdir(), (place / "whole").touch()))
+    runs._write_once(folder, stopped)  # not called
+    assert [path.name for path in folder.iterdir()] == ["whole"]
 
 
 SMALL = [*SETTINGS, "--set", "keypoint_head_dim=8", "--set", "tta_scales=1.0", "--steps", "1", "--jobs", "1"]
 
 
 @pytest.mark.slow
-def test_goes_on_where_it_stopped_and_reports_beside_the_paper(load, inline, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(load("_recipes").TEST_IMAGES, "tiny", 2)
-    run = load("reproduce").main
+def test_goes_on_where_it_stopped_and_reports_beside_the_paper(load_sample, inline, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(load_sample("_recipes").TEST_IMAGES, "tiny", 2)
+    run = load_sample("reproduce").main
     words = ["--table", "2d", "--out", str(tmp_path), *SMALL, "--set", "anchor_sizes=8,16,32,64"]
     assert run([*words, "--row", "roipool"]) == 0
     assert "1 trainings" in capsys.readouterr().out
@@ -187,11 +219,11 @@ def test_goes_on_where_it_stopped_and_reports_beside_the_paper(load, inline, tmp
 
 
 @pytest.mark.slow
-def test_city_that_starts_from_other_weights(load, inline, tmp_path, monkeypatch, capsys):
+def test_city_that_starts_from_other_weights(load_sample, inline, tmp_path, monkeypatch, capsys):
     pytest.importorskip("cityscapesscripts")
-    monkeypatch.setitem(load("_recipes").TEST_IMAGES, "tiny", 6)
-    monkeypatch.setattr(load("_recipe_data"), "CITY_IMAGES", 4)
-    assert load("reproduce").main(["--table", "7", "--row", "7", "--out", str(tmp_path), *SMALL]) == 0
+    monkeypatch.setitem(load_sample("_recipes").TEST_IMAGES, "tiny", 6)
+    monkeypatch.setattr(load_sample("_recipe_data"), "CITY_IMAGES", 4)
+    assert load_sample("reproduce").main(["--table", "7", "--row", "7", "--out", str(tmp_path), *SMALL]) == 0
     printed = capsys.readouterr()
     assert "2 trainings" in printed.out and "class rider fresh" in printed.err and "class car from car" in printed.err
     (row,) = json.loads((tmp_path / "report.json").read_text())["tables"][0]["rows"]
@@ -199,17 +231,17 @@ def test_city_that_starts_from_other_weights(load, inline, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_data_distillation_and_two_tests_of_one_model(load, inline, tmp_path, monkeypatch, capsys):
+def test_data_distillation_and_two_tests_of_one_model(load_sample, inline, tmp_path, monkeypatch, capsys):
     for sizes in ("TEST_IMAGES", "UNLABELLED_IMAGES"):
-        monkeypatch.setitem(getattr(load("_recipes"), sizes), "tiny", 2)
-    assert load("reproduce").main(["--table", "9", "--row", "5", "6", "--out", str(tmp_path), *SMALL]) == 0
+        monkeypatch.setitem(getattr(load_sample("_recipes"), sizes), "tiny", 2)
+    assert load_sample("reproduce").main(["--table", "9", "--row", "5", "6", "--out", str(tmp_path), *SMALL]) == 0
     assert "2 trainings" in capsys.readouterr().out
     rows = json.loads((tmp_path / "report.json").read_text())["tables"][0]["rows"]
     assert [row["test"]["tta"] for row in rows] == [False, True]
     assert len(list((tmp_path / "models").glob("*.keras"))) == 2
 
 
-def test_full_scale_takes_coco(load, inline, tmp_path, capsys):
+def test_full_scale_takes_coco(load_sample, inline, tmp_path, capsys):
     for part in ("train2017", "val2017"):
         write_people(tmp_path / "coco" / part, tmp_path / "coco" / "annotations" / f"person_keypoints_{part}.json")
     weights = ["--set", "freeze_at=0"]
@@ -225,6 +257,6 @@ def test_full_scale_takes_coco(load, inline, tmp_path, capsys):
         "--weights",
         "none",
     ]
-    assert load("reproduce").main([*words, "--out", str(tmp_path / "out"), *SMALL, *weights]) == 0
+    assert load_sample("reproduce").main([*words, "--out", str(tmp_path / "out"), *SMALL, *weights]) == 0
     assert "(59.8)" in capsys.readouterr().out
     assert list((tmp_path / "out" / "states").glob("*/last.keras"))

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("mrcnn_keras")
 class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to the full rate, which then drops tenfold at given steps (section 3.1, training).
+    """Linear warm-up, as Detectron2 has it, to the full rate, which drops tenfold at given steps (section 3.1).
 
     Args:
         learning_rate: the full rate.
@@ -39,7 +39,7 @@ def paper_schedule(
     warmup_steps: int = 1000,
     drops: tuple[float, ...] = (0.75,),
 ) -> WarmupSteps:
-    """The paper's schedule for a run of any batch size and length (section 3.1).
+    """The paper's schedule for a run of any batch size and length (section 3.1), after Detectron2's warm-up.
 
     Args:
         images_per_step: images a step, all replicas together; the rate scales with it.

@@ -51,8 +51,8 @@ class Trainer(keras.Model):
 
         Args:
             optimizer: any Keras optimizer. None: the paper's SGD (momentum 0.9, weight decay 1e-4 but not on norms
-                and biases) and schedule (linear warm-up, 0.02 for 16 images a step scaled to the batch, dropped at
-                three quarters of the run).
+                and biases) and schedule (0.02 for 16 images a step scaled to the batch, dropped at three quarters of
+                the run), after Detectron2's linear warm-up.
             learning_rate: with `optimizer=None`, a number or schedule to use in place of the paper's schedule.
             total_steps: length of the run that the paper's schedule spans; None: what the first `fit` asks for, and
                 until then `config.total_steps`.

@@ -269,7 +269,7 @@ def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: 
 
 
 # What a preset says of training and its twin's checkpoint does not.
-_TRAINING = ("train_min_sides", "total_steps", "learning_rate_drops", "batch_size")
+_TRAINING = ("train_min_sides", "min_side_sampling", "total_steps", "learning_rate_drops", "batch_size")
 
 
 def _imagenet(backbone: str) -> str:
