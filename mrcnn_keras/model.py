@@ -1,6 +1,7 @@
 """MaskRCNN: a keras.Model that trains with `fit` and answers with `detect`."""
 
 import functools
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -141,8 +142,9 @@ class MaskRCNN(Trainer):
             images: one image or a list of them: RGB uint8 array (H, W, 3), path or PIL image, of any sizes.
             batch_size: images that go through the network together, padded to a common size; on each replica where the
                 model was made under a strategy, and on all `local_replicas` at the same time. With `tiles`, tiles.
-            score_threshold: keep detections above this score; None: the config's. Only higher values have an effect.
-                Or class name -> threshold, lower ones too; the config's for the other classes.
+            score_threshold: keep detections above this score, 0..1; None: the config's. Only higher values have an
+                effect, but with one of the options from `tta` on other than `tiles` lower ones too. Or class name ->
+                threshold, lower ones too; the config's for the other classes.
             masks: "bitmap" for `Detections.masks`, "rle" for `Detections.rles` (COCO run lengths), None for neither.
             tta: test-time augmentation (appendix B): several views of each image, those of the config if True.
             soft_nms_sigma: of Soft-NMS (Bodla et al., ICCV 2017), such as 0.5: boxes that overlap better ones of their
@@ -159,8 +161,8 @@ class MaskRCNN(Trainer):
             ValueError: an image that cannot be read, by name, or an option out of its range.
         """
         images = list(images) if isinstance(images, (list, tuple)) else [images]
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: expected a whole number from 1 up")
+        if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r}: expected a whole number from 1 up")
         check_masks(masks)
         if tiles is not None and tiles is not False:
             if proposals is not None:
@@ -211,12 +213,14 @@ class MaskRCNN(Trainer):
     def _several_passes(self, score_threshold, tta, soft_nms_sigma, proposals) -> SeveralPasses | None:
         """What detects with these options; None where the graph of the model does."""
         c, augmentation = self.config, as_augmentation(tta, self.config)
+        thresholds = class_thresholds(score_threshold, c)
         usual = augmentation == ONE_LOOK and not soft_nms_sigma and proposals is None
         if usual and not isinstance(score_threshold, Mapping):
             return None
-        thresholds = class_thresholds(score_threshold, c)
         merging = Merging(thresholds, c.max_detections, c.nms_threshold, soft_nms_sigma)
         rpn = proposals._passes if isinstance(proposals, MaskRCNN) else None
+        if rpn is not None:
+            _check_inputs(c, proposals.config)
         return SeveralPasses(self._passes, c, augmentation, merging, rpn)
 
     def _detect_in_passes(self, several, images, batch_size, masks, proposals):
@@ -323,6 +327,19 @@ class MaskRCNN(Trainer):
         if format not in exports:
             raise ValueError(f"format={format!r}: expected {' or '.join(map(repr, exports))}")
         getattr(serving, exports[format])(self, path, **kwargs)
+
+
+def _check_inputs(config: MaskRCNNConfig, rpn: MaskRCNNConfig) -> None:
+    """ValueError if the model of one config makes inputs that the RPN of another cannot take."""
+    for name in ("square_padding", "box_inclusive"):
+        ours, theirs = getattr(config, name), getattr(rpn, name)
+        if ours != theirs:
+            raise ValueError(f"proposals: the other model has {name}={theirs!r}, this one {ours!r}; expected the same")
+    if config.size_divisor % rpn.size_divisor:
+        raise ValueError(
+            f"proposals: the other model needs images padded to multiples of size_divisor={rpn.size_divisor}, this one "
+            f"pads to {config.size_divisor}"
+        )
 
 
 def _parts(items: list, size: int) -> list[list]:

@@ -53,6 +53,8 @@ def test_unknown_field_names_the_near_one():
         ("crop_size", (0, 64)),
         ("crop_size", (64.5, 64)),
         ("min_side_sampling", "random"),
+        ("tta_scales", 1.5),
+        ("tta_scales", ("1",)),
     ],
 )
 def test_bad_values_are_refused_by_name_and_value(field, value):

@@ -111,9 +111,8 @@ def make_model(args: argparse.Namespace, dataset: Any, fields: dict[str, Any], s
         if state is not None:
             model = MaskRCNN(_config_to_go_on_with(state, config, {*settings, "class_names"}, args.out))
         else:
-            from_data = ["num_classes", "class_names"]
-            if config.num_keypoints:
-                from_data += ["num_keypoints", "keypoint_names", "keypoint_skeleton", "keypoint_sigmas"]
+            points = "num_keypoints", "keypoint_names", "keypoint_skeleton", "keypoint_flip", "keypoint_sigmas"
+            from_data = "num_classes", "class_names", *(points if config.num_keypoints else ())
             settings |= {name: getattr(config, name) for name in from_data}
             model = MaskRCNN.from_preset(args.preset, weights=args.weights, **settings)
         try:

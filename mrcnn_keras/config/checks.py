@@ -1,6 +1,7 @@
 """What a config's fields may be."""
 
 import math
+import numbers
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -120,8 +121,13 @@ def _check_image(config: Any) -> None:
     for name in ("pixel_mean", "pixel_std"):
         if len(getattr(config, name)) != 3:
             raise ValueError(f"{name}={getattr(config, name)}: expected three numbers, for R, G and B")
-    if not config.tta_scales or not all(0 < scale < math.inf for scale in config.tta_scales):
-        raise ValueError(f"tta_scales={config.tta_scales}: expected one or more numbers above 0")
+    scales = config.tta_scales
+    numeric = isinstance(scales, tuple) and all(isinstance(scale, numbers.Real) for scale in scales)
+    if not numeric or not scales or not all(0 < scale < math.inf for scale in scales):
+        raise ValueError(f"tta_scales={scales!r}: expected one or more numbers above 0, such as (0.75, 1.0, 1.25)")
+    if config.square_padding and config.image_max_side % config.size_divisor:
+        expected = f"a multiple of size_divisor={config.size_divisor}, since square_padding makes it the input's side"
+        raise ValueError(f"image_max_side={config.image_max_side}: expected {expected}")
     if min(config.pixel_std) <= 0:
         raise ValueError(f"pixel_std={config.pixel_std}: expected numbers above 0")
 
@@ -154,12 +160,15 @@ def _most_non_local(config: Any) -> tuple[int, ...]:
 
 def _check_keypoints(config: Any) -> None:
     count = config.num_keypoints
-    for name in ("keypoint_names", "keypoint_sigmas"):
+    for name in ("keypoint_names", "keypoint_flip", "keypoint_sigmas"):
         given = getattr(config, name)
         if given and len(given) != count:
             raise ValueError(f"{len(given)} {name} given for num_keypoints={count}")
     if any(not sigma > 0 for sigma in config.keypoint_sigmas):
         raise ValueError(f"keypoint_sigmas={config.keypoint_sigmas}: expected numbers above 0")
+    flip = config.keypoint_flip
+    if sorted(flip) != list(range(len(flip))) or any(flip[flip[index]] != index for index in flip):
+        raise ValueError(f"keypoint_flip={flip}: expected each of 0..{count - 1} once, partners each other's index")
     for limb in config.keypoint_skeleton:
         if (
             not isinstance(limb, tuple)

@@ -76,6 +76,7 @@ class MaskRCNNConfig:
         num_keypoints: 0 for no keypoint head; keypoint_score: "softmax" or "logit", what a keypoint's score is.
         keypoint_names, keypoint_skeleton: one name a keypoint, and the pairs of keypoints that a limb is drawn between;
             both may be left empty.
+        keypoint_flip: for each keypoint the index of what it becomes in a mirrored image; empty: as the names say.
         keypoint_sigmas: of OKS in evaluation, one a keypoint; empty: the dataset's, or COCO's for 17 keypoints.
         best_class_only: a proposal gives at most one detection (matterport). detection_min_size: detections with a
             shorter side are dropped, pixels.
@@ -189,6 +190,7 @@ class MaskRCNNConfig:
     keypoint_score: str = "softmax"
     keypoint_names: tuple[str, ...] = ()
     keypoint_skeleton: tuple[tuple[int, int], ...] = ()
+    keypoint_flip: tuple[int, ...] = ()
     keypoint_sigmas: tuple[float, ...] = ()
     # detections
     score_threshold: float = 0.05

@@ -248,8 +248,8 @@ def check_keypoint_count(given: np.ndarray | None, expected: KeypointSet) -> Non
 def names_of(dataset: Dataset, keypoints: bool) -> dict[str, Any]:
     """What a dataset calls its classes and, if asked for, its keypoints, as fields of `MaskRCNNConfig`.
 
-    Returns: `num_classes` and `class_names`; with keypoints `num_keypoints`, `keypoint_names`, `keypoint_skeleton` and
-    `keypoint_sigmas`, unless the dataset has none.
+    Returns: `num_classes` and `class_names`; with keypoints `num_keypoints`, `keypoint_names`, `keypoint_skeleton`,
+    `keypoint_flip` and `keypoint_sigmas`, unless the dataset has none.
     """
     fields = {"num_classes": len(dataset.class_names), "class_names": tuple(dataset.class_names)}
     if not keypoints or dataset.keypoints is None:
@@ -259,5 +259,6 @@ def names_of(dataset: Dataset, keypoints: bool) -> dict[str, Any]:
         "num_keypoints": len(points),
         "keypoint_names": points.names,
         "keypoint_skeleton": points.skeleton,
+        "keypoint_flip": points.flip,
         "keypoint_sigmas": points.sigmas,
     }

@@ -208,6 +208,8 @@ def _reason(source, error: Exception) -> str:
         return "the file is empty (0 bytes)"
     if type(error).__name__ == "UnidentifiedImageError":
         return "not in an image format that Pillow knows"
+    if type(error).__name__ == "DecompressionBombError":
+        return f"{error} If you trust it, set PIL.Image.MAX_IMAGE_PIXELS = None first"
     return str(error) or type(error).__name__
 
 

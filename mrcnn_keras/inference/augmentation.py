@@ -2,7 +2,10 @@
 
 import dataclasses
 import math
+import numbers
 from typing import Any
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,10 @@ class TestTimeAugmentation:
     flips: tuple[bool, ...] = (False, True)
 
     def __post_init__(self):
+        for name in ("scales", "flips"):
+            given = getattr(self, name)
+            if np.ndim(given) != 1 or not all(isinstance(one, numbers.Real) for one in given):
+                raise ValueError(f"{name}={given!r}: expected a sequence, such as {getattr(type(self), name)}")
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
         object.__setattr__(self, "flips", tuple(bool(flip) for flip in self.flips))
         if not self.scales or not all(0 < scale < math.inf for scale in self.scales):

@@ -1,6 +1,7 @@
 """From candidates of several views to detections: thresholds of each class and suppression (section 3.1, inference)."""
 
 import dataclasses
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,10 @@ class Merging:
     soft_nms_sigma: float = 0.0
 
     def __post_init__(self):
-        if not 0 <= self.soft_nms_sigma < np.inf:
-            raise ValueError(f"soft_nms_sigma={self.soft_nms_sigma}: expected 0 (off) or a number above 0, such as 0.5")
+        if not isinstance(self.soft_nms_sigma, numbers.Real) or not 0 <= self.soft_nms_sigma < np.inf:
+            raise ValueError(
+                f"soft_nms_sigma={self.soft_nms_sigma!r}: expected 0 (off) or a number above 0, such as 0.5"
+            )
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The best boxes of an image.
@@ -39,6 +42,8 @@ class Merging:
             boxes (D, 4) float32, scores (D,) float32 and class_ids (D,) int32, best first; D = `max_detections`, rows
             without a detection are zeros with class -1.
         """
+        if len(boxes) and not self.soft_nms_sigma:
+            return self._as_the_network(boxes, scores)
         kept = [self._of_class(k, boxes[:, min(k, boxes.shape[1] - 1)], scores[:, k]) for k in range(scores.shape[1])]
         found_boxes, found_scores, found_classes = (np.concatenate(column) for column in zip(*kept))
         best = np.argsort(-found_scores, kind="stable")[: self.max_detections]
@@ -47,6 +52,17 @@ class Merging:
         for whole, found in zip((*out, class_ids), (found_boxes, found_scores, found_classes)):
             whole[: len(best)] = found[best]
         return *out, class_ids
+
+    def _as_the_network(self, boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """By the operation of the network's graph, so that of boxes of the same score the same one stays."""
+        import tensorflow as tf
+
+        most, scores = self.max_detections, np.where(scores > self.thresholds, scores, 0)
+        *found, count = tf.image.combined_non_max_suppression(
+            boxes[None], scores[None], most, most, self.nms_threshold, 0.0, clip_boxes=False
+        )
+        boxes, scores, class_ids = (one.numpy()[0] for one in found)
+        return boxes, scores, np.where(np.arange(most) < count.numpy()[0], class_ids, -1).astype(np.int32)
 
     def _of_class(self, class_id: int, boxes: np.ndarray, scores: np.ndarray):
         rows = np.flatnonzero(scores > self.thresholds[class_id])
@@ -84,11 +100,11 @@ def class_thresholds(score_threshold: float | Mapping[str, float] | None, config
     """
     by_name = score_threshold if isinstance(score_threshold, Mapping) else {}
     common = config.score_threshold if score_threshold is None or score_threshold is by_name else score_threshold
+    if not all(isinstance(one, numbers.Real) and 0 <= one <= 1 for one in (common, *by_name.values())):
+        raise ValueError(f"score_threshold={score_threshold!r}: expected numbers in [0, 1]")
     thresholds = np.full(config.num_classes, common, np.float32)
     for name, value in by_name.items():
         if name not in config.names:
             raise ValueError(f"score_threshold for {name!r}: the model's classes are {', '.join(config.names)}")
         thresholds[config.names.index(name)] = value
-    if not ((thresholds >= 0) & (thresholds <= 1)).all():
-        raise ValueError(f"score_threshold={score_threshold}: expected numbers in [0, 1]")
     return thresholds

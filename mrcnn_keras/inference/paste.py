@@ -14,6 +14,7 @@ import numpy as np
 _SERIAL = 2**18  # multiplications that OpenBLAS does in one thread
 _BLOCK = 512  # pixels of a product side by side, so that several rows fit into one of that size
 _POPULATE_WRITE = 23  # of Linux' madvise, from 5.14 on
+_NO_RESERVE = 0x4000  # of Linux' mmap: more may be asked for than there is, as little of it is used
 _SPARSE = 2**22  # bytes from which on NumPy asks for huge pages
 
 
@@ -96,7 +97,7 @@ def empty_masks(count: int, height: int, width: int) -> np.ndarray:
 def _room(pixels: int) -> mmap.mmap | np.ndarray:
     if sys.platform != "linux" or pixels < _SPARSE:
         return np.zeros(pixels, bool)
-    return mmap.mmap(-1, pixels, access=mmap.ACCESS_COPY)
+    return mmap.mmap(-1, pixels, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
 
 
 def _as_masks(memory: mmap.mmap | np.ndarray, count: int, height: int, width: int) -> np.ndarray:

@@ -46,10 +46,14 @@ class SeveralPasses:
 
     def __post_init__(self):
         if self.config.box_inclusive:
-            raise ValueError("tta, soft_nms_sigma, tiles and proposals are not for models with box_inclusive")
+            raise ValueError(
+                "tta, soft_nms_sigma, score_threshold by class and proposals are not for models with box_inclusive=True"
+            )
         mirrors = any(self.augmentation.flips)
-        if mirrors and self.config.num_keypoints and not self.config.keypoint_names:
-            raise ValueError("mirrored views swap left and right keypoints, so the config needs keypoint_names")
+        if mirrors and self.config.num_keypoints and not (self.config.keypoint_flip or self.config.keypoint_names):
+            raise ValueError(
+                "mirrored views swap left and right keypoints, so the config needs keypoint_names or keypoint_flip"
+            )
 
     def __call__(self, parts: Parts, proposals: Parts | None = None) -> list[tuple[dict[str, np.ndarray], np.ndarray]]:
         """Detections of each part's images, in pixels of the images as given.
@@ -94,7 +98,10 @@ class SeveralPasses:
     def sides(self, view: View) -> tuple[int, int]:
         """Least and most pixels of a side of the view."""
         c = self.config
-        return max(1, round(c.image_min_side * view.scale)), max(1, round(c.image_max_side * view.scale))
+        low, high = (max(1, round(side * view.scale)) for side in (c.image_min_side, c.image_max_side))
+        if c.square_padding and view.scale != 1:  # it is the side of the square, too
+            high = -(-high // c.size_divisor) * c.size_divisor
+        return low, high
 
     def frame(self, original: Sequence[int], resized: Sequence[int], view: View) -> Frame:
         """Of an image of a size (height, width) in a view's input."""
@@ -187,8 +194,8 @@ class _Look:
         """Maps (B, D, M, M) or (B, D, M, M, J) of a mirrored view turned back."""
         if not self.view.mirrored:
             return values
-        values = values[:, :, :, ::-1]
-        return values[..., list(infer_flip(self.detection.config.keypoint_names))] if values.ndim == 5 else values
+        values, c = values[:, :, :, ::-1], self.detection.config
+        return values[..., list(c.keypoint_flip or infer_flip(c.keypoint_names))] if values.ndim == 5 else values
 
 
 def _fitted(frame: Frame, boxes: np.ndarray, scores: np.ndarray) -> Proposals:

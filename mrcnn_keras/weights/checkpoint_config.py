@@ -15,7 +15,7 @@ _SHAPING = (
     "box_head box_head_dim box_head_conv_dim box_class_agnostic mask_head mask_head_dim mask_head_convs mask_head_fcs "
     "mask_head_fc_dim mask_loss mask_class_agnostic num_keypoints keypoint_head_dim keypoint_head_convs"
 ).split()
-_KEYPOINTS = ("keypoint_names", "keypoint_skeleton", "keypoint_sigmas")
+_KEYPOINTS = ("keypoint_names", "keypoint_skeleton", "keypoint_flip", "keypoint_sigmas")
 
 
 def architecture_differences(a: MaskRCNNConfig, b: MaskRCNNConfig) -> list[str]:

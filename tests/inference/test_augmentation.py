@@ -98,7 +98,9 @@ def mirrored(found, width):
 
 
 def test_the_plain_view_alone_is_detect(model, photos):
-    assert_same(model.detect(photos, batch_size=2, tta=IDENTITY), model.detect(photos, batch_size=2))
+    plain = model.detect(photos, batch_size=2)
+    assert_same(model.detect(photos, batch_size=2, tta=IDENTITY), plain)
+    assert_same(model.detect(photos, batch_size=2, score_threshold={}), plain)  # the same view, by several passes
 
 
 def test_the_mirrored_view_alone_is_detect_on_the_mirrored_image(model, photos):
@@ -186,6 +188,34 @@ def test_another_models_rpn_gives_the_proposals(keypoint_model, photos):
     assert any(len(a) != len(b) or not np.allclose(a.boxes, b.boxes, atol=1) for a, b in zip(own, other))
 
 
+def test_another_models_rpn_must_take_the_same_inputs(photos):
+    c4, fpn, square = (MaskRCNN(MaskRCNNConfig(**{**COMMON, **MODELS[kind], **more})) for kind, more in (
+        ("c4", {}), ("fpn", {}), ("fpn", {"square_padding": True})
+    ))  # fmt: skip
+    for model, rpn, message in ((c4, fpn, "size_divisor=32"), (fpn, square, "square_padding=True")):
+        with pytest.raises(ValueError, match=message):
+            model.detect(photos[0], proposals=rpn)
+
+
+def test_views_of_models_with_square_inputs(photos):
+    model = with_clear_scores(**MODELS["fpn"], square_padding=True)
+    for tta in (TestTimeAugmentation((0.625,), (False,)), True):  # 60 pixels would not do for the pyramid
+        assert all(len(one) for one in model.detect(photos, tta=tta))
+    with pytest.raises(ValueError, match="image_max_side=100"):
+        MaskRCNNConfig(square_padding=True, image_min_side=64, image_max_side=100)
+
+
+def test_keypoints_without_sides_in_their_names_swap_as_the_config_says(photos):
+    names = {"num_keypoints": 3, "keypoint_names": ("tail", "cornea_1", "cornea_2"), "keypoint_flip": (0, 2, 1)}
+    model = with_clear_scores(**{**MODELS["fpn"], **names})
+    found = model.detect(photos, tta=TestTimeAugmentation((1.0,), (True,)))
+    turned = model.detect([photo[:, ::-1] for photo in photos])
+    assert_same(found, [mirrored(one, photo.shape[1]) for one, photo in zip(turned, photos)])
+    for flip in ((0, 1), (1, 2, 0), (0, 0, 1), (0, 1, 3)):
+        with pytest.raises(ValueError, match="keypoint_flip"):
+            MaskRCNNConfig(num_keypoints=3, keypoint_flip=flip)
+
+
 def test_without_proposals_nothing_is_found(keypoint_model, photos):
     found = keypoint_model.detect(photos[:2], batch_size=2, proposals=[np.zeros((0, 4)), [[10, 10, 40, 40]]])
     assert len(found[0]) == 0 and found[0].masks.shape == (0, *photos[0].shape[:2])
@@ -233,6 +263,11 @@ def test_mistakes_are_named(keypoint_model, photos):
         ({"score_threshold": {"class 0": 2}}, r"\[0, 1\]"),
         ({"proposals": []}, "0 images were given for 1"),
         ({"tiles": 1}, "tiles=1"),
+        ({"score_threshold": 50}, r"score_threshold=50.*\[0, 1\]"),
+        ({"score_threshold": [0.5, 0.5, 0.9], "tta": True}, r"\[0, 1\]"),
+        ({"score_threshold": {"class 0": "high"}}, "'high'"),
+        ({"soft_nms_sigma": "0.5"}, "soft_nms_sigma='0.5'"),
+        ({"batch_size": 2.0, "tiles": 64}, "batch_size=2.0"),
         ({"tiles": 64, "proposals": [np.zeros((0, 4))]}, "whole images"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -240,7 +275,8 @@ def test_mistakes_are_named(keypoint_model, photos):
     nameless = MaskRCNN(MaskRCNNConfig(**{**COMMON, **MODELS["fpn"], "keypoint_names": ()}))
     with pytest.raises(ValueError, match="keypoint_names"):
         nameless.detect(photos[0], tta=True)
-    with pytest.raises(ValueError, match="scales"):
-        TestTimeAugmentation((0.0,))
+    for arguments, message in (((0.0,),), "scales"), ((1.5,), "scales=1.5"), (((1.0,), True), "flips=True"):
+        with pytest.raises(ValueError, match=message):
+            TestTimeAugmentation(*arguments)
     with pytest.raises(ValueError, match="tta_scales"):
         MaskRCNNConfig(tta_scales=())

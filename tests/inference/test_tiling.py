@@ -1,5 +1,7 @@
 """Large images in tiles, with a detector that finds every bright region of what it is shown."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from skimage import measure
@@ -95,12 +97,38 @@ def test_an_image_without_objects():
 
 
 def test_mistakes_are_named():
-    for arguments in ((-1,), (64, 64), (64, 0)):
-        with pytest.raises(ValueError, match="overlap"):
+    for arguments in ((-1,), (1,), (64.0,), (64, 64), (64, 0), (800, 15), (64, 16.0)):
+        with pytest.raises(ValueError, match="expected"):
             Tiles(*arguments)
     with pytest.raises(ValueError, match="tiles='8'"):
         Tiles.of("8")
-    assert Tiles.of(True).filled(800) == Tiles(800, 200)
+    assert Tiles.of(True).filled(800) == Tiles(800, 200) and Tiles.of(np.int64(64)) == Tiles(64)
+
+
+@pytest.mark.parametrize(("size", "overlap", "side"), [(800, 100, 70), (800, 64, 40), (512, 64, 44), (400, 32, 20)])
+def test_objects_on_a_seam_are_found_with_small_overlaps_too(size, overlap, side):
+    image, left = np.zeros((size, 2 * size - overlap, 3), np.uint8), size - overlap // 2 - side // 2
+    image[200 : 200 + side, left : left + side] = 255
+    found = detect_in_tiles(find, image, Tiles(size, overlap), 0.5, None)
+    np.testing.assert_allclose(found.boxes, [[left, 200, left + side, 200 + side]], atol=2)  # maybe at half the size
+
+
+def test_objects_whose_centre_two_tiles_see_differently_are_found():
+    image = np.zeros((SIZE, 2 * SIZE - OVERLAP, 3), np.uint8)
+    image[50:70, SIZE - OVERLAP // 2 - 10 : SIZE - OVERLAP // 2 + 10] = 255
+    shifts = iter((0.5, -0.5))  # the left tile sees it farther right, the right one farther left
+
+    def unsure(images):
+        return [dataclasses.replace(one, boxes=one.boxes + [next(shifts, 0), 0] * 2) for one in find(images)]
+
+    assert len(detect_in_tiles(unsure, image, Tiles(SIZE, OVERLAP), 0.5, None)) == 1
+
+
+def test_what_one_tile_keeps_together_stays():
+    boxes = np.array([[10, 10, 50, 50], [12, 10, 52, 50]], np.float32)  # as Soft-NMS leaves them
+    both = Detections(boxes, np.array([0.9, 0.6]), np.zeros(2), ("thing",), size=(100, 100))
+    found = detect_in_tiles(lambda images: [both for _ in images], picture()[:100, :100], Tiles(128, 32), 0.5, None)
+    np.testing.assert_array_equal(found.boxes, boxes)
 
 
 @pytest.mark.slow
