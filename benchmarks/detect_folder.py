@@ -18,7 +18,8 @@ import tempfile
 import time
 
 from mrcnn_keras.commands import options
-from mrcnn_keras.commands.detection.work import JOURNAL, RESULTS
+from mrcnn_keras.commands.detection.inputs import JOURNAL
+from mrcnn_keras.commands.detection.work import RESULTS
 
 SETTINGS = {"image_min_side": 96, "image_max_side": 160, "score_threshold": 0.0, "max_detections": 10}
 SIZES = (96, 128), (128, 96), (160, 120), (120, 120)  # height, width

@@ -90,6 +90,9 @@ def test_mistakes_are_named(people, tmp_path, capsys):
     assert "no photos in" in capsys.readouterr().err
     assert run(*words[:-1], tmp_path, "--images", people / "photos") == 2
     assert "is a folder" in capsys.readouterr().err
+    before = (people / "people.json").read_bytes()
+    assert run(*words[:-1], people / "people.json", "--images", people / "photos") == 2
+    assert "is --labelled-annotations" in capsys.readouterr().err and (people / "people.json").read_bytes() == before
     data = ["--images", people / "labelled", "--annotations", people / "people.json", "--preset", PRESET]
     data = ["train", *data, "--out", tmp_path / "run"]
     assert run(*data, "--distilled-ratio", 0.5) == 2 and "--distilled-images" in capsys.readouterr().err

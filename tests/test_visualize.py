@@ -224,6 +224,13 @@ def test_grid_holds_every_picture(tmp_path):
     assert titled.shape[0] > shown.shape[0]
 
 
+def test_a_very_tall_picture_does_not_make_a_very_tall_page(tmp_path):
+    tall = np.full((9000, 30, 3), 200, np.uint8)
+    scene = Detections(np.zeros((0, 4)), [], [], ("thing",), image=tall, size=tall.shape[:2])
+    path = visualize.draw_grid([tall] * 2, [scene] * 2, tmp_path / "grid.png", columns=2, width=400)
+    assert picture(path).shape[0] < 700
+
+
 def test_grid_needs_one_of_each(tmp_path):
     one = scene((60, 80), [[5, 5, 50, 50]])
     with pytest.raises(ValueError, match="2 images, 1 detections"):

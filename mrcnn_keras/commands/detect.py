@@ -6,15 +6,17 @@ import functools
 import hashlib
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from mrcnn_keras.commands import options
 from mrcnn_keras.commands.detection import inputs
 from mrcnn_keras.commands.detection.detector import Detector
 from mrcnn_keras.commands.detection.journal import Journal
+from mrcnn_keras.commands.detection.progress import warn
 from mrcnn_keras.commands.detection.running import run_work
 from mrcnn_keras.commands.detection.video import require_av
-from mrcnn_keras.commands.detection.work import JOURNAL, Work
+from mrcnn_keras.commands.detection.work import RESULTS, Work
 from mrcnn_keras.commands.models import load_model, served_model
 
 HELP = "find objects in images and videos"
@@ -56,20 +58,22 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Detect in every image and video; 1 if some failed."""
     _check(args)
-    sources = inputs.find_sources(args.inputs, args.out)
+    sources, left_out = _playable(inputs.find_sources(args.inputs, args.out))
     kinds = {source.kind for source in sources}
-    if kinds != {"image"}:
-        require_av()
     if "camera" in kinds and args.gallery:
         raise options.UsageError("--gallery goes with files; a camera shows nothing twice")
-    with Journal(args.out / JOURNAL, _identity(args), args.restart) as journal:
+    detect = options.detect_options(args)
+    if "tiles" in detect:
+        _allow_very_large_images()
+    with Journal(args.out / inputs.JOURNAL, _identity(args), args.restart) as journal:
         if "camera" in kinds and journal.categories is not None:
             raise options.UsageError(f"{args.out} has results of a camera already; --restart drops them")
-        detect = options.detect_options(args)
+        _check_out(args, journal, [*sources, *left_out])
         with Detector(functools.partial(_model, args), args.batch_size, detect) as detector:
             work = Work(sources, args.out, journal, detector, args.batch_size * args.replicas, args.min_score,
                         not args.no_pictures, args.every, args.frames)  # fmt: skip
-            return run_work(work, args.gallery, args.gallery_pages)
+            status = run_work(work, args.gallery, args.gallery_pages)
+    return 1 if left_out else status
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -86,11 +90,49 @@ def _check(args: argparse.Namespace) -> None:
             raise options.UsageError(f"{name} {verb} with --model; a served model is as it was exported")
 
 
+def _playable(sources: list[inputs.Source]) -> tuple[list[inputs.Source], list[inputs.Source]]:
+    """The sources, and apart from them videos among images that lack PyAV to be read."""
+    videos = [source for source in sources if source.kind != "image"]
+    try:
+        if videos:
+            require_av()
+    except options.UsageError as error:
+        if len(videos) == len(sources):
+            raise
+        for source in videos:
+            warn(f"failed: {source.name}: {error}")
+        return [source for source in sources if source.kind == "image"], videos
+    return sources, []
+
+
+def _allow_very_large_images() -> None:
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None  # its guard against small files that grow large; who asks for tiles has large ones
+
+
+def _check_out(args: argparse.Namespace, journal: Journal, sources: Sequence[inputs.Source]) -> None:
+    """That nothing of the user's, or of other inputs, is lost in the folder of the results."""
+    names = {source.name for source in sources}
+    others = (name for name in [*journal.images, *journal.videos] if name not in names and os.path.exists(name))
+    other = next(others, None)
+    if other is not None:
+        raise options.UsageError(
+            f"{args.out} has results of a run that differs in its inputs: {other} is not among them now; add it, or "
+            "--restart begins anew, another --out leaves it alone"
+        )
+    targets = [args.out / RESULTS, *(source.target for source in sources if not args.no_pictures)]
+    there = next((path for path in targets if os.path.lexists(path)), None)
+    if there is not None and journal.categories is None and not args.restart:
+        told = "choose another --out, or write over it with --restart"
+        raise options.UsageError(f"{there} is there, and of no run that left {inputs.JOURNAL}; {told}")
+
+
 def _identity(args: argparse.Namespace) -> dict[str, Any]:
     """What the results depend on, by names that a user knows."""
     from mrcnn_keras import __version__
 
-    found = {"the package's version": __version__, "inputs": [os.path.abspath(one) for one in args.inputs]}
+    found = {"the package's version": __version__}
     if args.server is None:
         found["--model"] = _fingerprint(args.model)
     else:

@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Label the photos; 1 if some could not be read."""
     if args.out.is_dir():
         raise options.UsageError(f"--out: {args.out} is a folder, expected a file")
+    if args.out.exists() and args.out.samefile(args.labelled_annotations):
+        raise options.UsageError(f"--out: {args.out} is --labelled-annotations; choose another file")
     from mrcnn_keras.data import CocoDataset, PhotosDataset
     from mrcnn_keras.distillation import distill
 

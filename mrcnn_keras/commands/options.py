@@ -4,6 +4,7 @@ import argparse
 import ast
 import dataclasses
 import difflib
+import os
 import pathlib
 import types
 import typing
@@ -104,9 +105,13 @@ def preset(text: str) -> str:
     return text
 
 
+def _path(text: str) -> pathlib.Path:
+    return pathlib.Path(os.path.expanduser(text))  # as a shell does: "~x.jpg" is a name where there is no user x.jpg
+
+
 def folder(text: str) -> pathlib.Path:
     """A folder that exists, for `type=`."""
-    path = pathlib.Path(text).expanduser()
+    path = _path(text)
     if not path.is_dir():
         raise argparse.ArgumentTypeError(_absent(path, "folder"))
     return path
@@ -114,7 +119,7 @@ def folder(text: str) -> pathlib.Path:
 
 def file(text: str) -> pathlib.Path:
     """A file that exists, for `type=`."""
-    path = pathlib.Path(text).expanduser()
+    path = _path(text)
     if not path.is_file():
         raise argparse.ArgumentTypeError(_absent(path, "file"))
     return path
@@ -122,7 +127,7 @@ def file(text: str) -> pathlib.Path:
 
 def model(text: str) -> str:
     """A model: a file that exists, or the id of a public checkpoint, for `type=`."""
-    path = pathlib.Path(text).expanduser()
+    path = _path(text)
     if path.is_file():
         return str(path)
     from mrcnn_keras.weights.loading import ENDINGS
@@ -143,7 +148,7 @@ def weights(text: str) -> str:
 
 def existing(text: str) -> pathlib.Path:
     """A file or folder that exists, for `type=`."""
-    path = pathlib.Path(text).expanduser()
+    path = _path(text)
     if not path.exists():
         raise argparse.ArgumentTypeError(f"there is no file or folder {text!r}")
     return path

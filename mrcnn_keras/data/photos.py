@@ -57,10 +57,23 @@ class PhotosDataset(Dataset):
         """(height, width) in pixels, from the file's header."""
         return image_file_size(self._files[index])
 
+    def stamp(self, index: int) -> list[int]:
+        """Bytes, and when it was last changed; empty where there is no file. Another stamp is another content."""
+        try:
+            state = os.stat(self._files[index])
+        except OSError:
+            return []
+        return [state.st_size, state.st_mtime_ns]
+
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
     if path.is_dir():
-        return sorted(one for one in path.rglob("*") if one.suffix.lower() in IMAGE_SUFFIXES and one.is_file())
+        closed: list[OSError] = []
+        found = os.walk(path, onerror=closed.append)
+        there = (pathlib.Path(where, name) for where, _, names in found for name in names)
+        photos = [one for one in there if one.suffix.lower() in IMAGE_SUFFIXES
+                  and (os.path.isfile(one) or not os.path.exists(one))]  # fmt: skip
+        return sorted([*photos, *(pathlib.Path(error.filename) for error in closed)])  # reading tells what is wrong
     if not path.is_file():
         raise ValueError(f"there is no file or folder {str(path)!r}")
     return [path]

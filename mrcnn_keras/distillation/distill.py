@@ -101,27 +101,29 @@ def distill(
     if counts.images == 0:
         raise ValueError("the labelled dataset has no images; they say how many objects an image has")
     options = {**(detect_options or {}), **({"tta": tta} if tta else {})}
+    folder = getattr(source, "folder", getattr(source, "image_dir", None))
     path = pathlib.Path(out_file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Spool(path.with_name(f"{path.name}.partial"), origin(model, labelled, options)) as spool:
+    with Spool(path.with_name(f"{path.name}.partial"), origin(model, folder, labelled, options)) as spool:
         _detect_all(model, photos, spool, {"batch_size": batch_size, "verbose": verbose, "detect_options": options})
         labels = _Labels(photos, spool, counts, score_threshold, keypoint_threshold)
         labels.write(path)
         spool.remove()
-    folder = getattr(source, "folder", getattr(source, "image_dir", None))
     return labels.summary(path, folder)
 
 
 def _detect_all(model: Any, photos: Unlabelled, spool: Spool, options: Mapping[str, Any]) -> None:
     """Put what is found in the photos into the spool, where it is not there yet."""
-    left = [index for index in range(len(photos)) if photos.image_name(index) not in spool.names]
+    stamps = ((spool.stamps.get(photos.image_name(index), ()), photos.stamp(index)) for index in range(len(photos)))
+    left = [index for index, (then, now) in enumerate(stamps) if then != now]
 
     def add(place: int, _: Any, found: Any) -> None:
         if photos.keypoints is None or found.keypoints is None:
             found = dataclasses.replace(found, keypoints=None, keypoint_names=(), keypoint_skeleton=())
         else:
             found = with_keypoints_of(photos.keypoints, found)
-        spool.add(as_record(photos.image_name(left[place]), found, photos.category_ids))
+        record = as_record(photos.image_name(left[place]), found, photos.category_ids)
+        spool.add({**record, "stamp": photos.stamp(left[place])})
 
     detect_each(model, photos.subset(left), add, doing="labelling", **options)
 
@@ -143,7 +145,8 @@ class _Labels:
         else:
             self.thresholds = np.full(len(scores), float(score_threshold))
         self.num_objects = [np.count_nonzero(np.asarray(one) >= least) for one, least in zip(scores, self.thresholds)]
-        self.has_keypoints = (counts.keypoints > 0) & (photos.keypoints is not None)
+        # Where nobody has labelled any, all classes keep them: the categories must stay those of the labelled set.
+        self.has_keypoints = ((counts.keypoints > 0) | ~counts.keypoints.any()) & (photos.keypoints is not None)
         self.keypoint_threshold = self._keypoint_threshold() if keypoint_threshold is None else keypoint_threshold
 
     def write(self, path: pathlib.Path) -> None:
@@ -187,6 +190,8 @@ class _Labels:
                 scores.extend(one["keypoints"][2::3])
                 objects += 1
         marked = self.counts.keypoints[self.has_keypoints].sum(), self.counts.objects[self.has_keypoints].sum()
+        if not marked[0]:
+            return math.inf
         return -math.inf if not objects else float(choose_thresholds([scores], objects, marked[:1], marked[1])[0])
 
     def _finish(self, record: Mapping[str, Any], one: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -48,6 +48,10 @@ class Unlabelled(Dataset):
         """(height, width) in pixels."""
         return self._images.image_size(index)
 
+    def stamp(self, index: int) -> list[int] | None:
+        """Another one is another photo of the same name; None where the dataset does not say."""
+        return self._images.stamp(index) if hasattr(self._images, "stamp") else None
+
     @property
     def category_ids(self) -> tuple[int, ...]:
         """Those of the other dataset."""
@@ -81,8 +85,8 @@ def _area(one: Mapping[str, Any]) -> float:
     return float(mask_utils.area(one["segmentation"]))
 
 
-def origin(model: Any, labelled: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What records depend on: the model's weights and settings, the classes wanted, and how it detects."""
+def origin(model: Any, folder: Any, labelled: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What records depend on: the model's weights and settings, the photos' folder, the classes, and how it detects."""
     checksum = 0
     for weight in model.get_weights() if hasattr(model, "get_weights") else ():
         checksum = zlib.crc32(np.ascontiguousarray(weight), checksum)
@@ -91,6 +95,7 @@ def origin(model: Any, labelled: Dataset, options: Mapping[str, Any]) -> dict[st
     return {
         "weights": checksum,
         "config": config.to_dict() if hasattr(config, "to_dict") else None,
+        "images": None if folder is None else os.path.realpath(folder),
         "classes": [list(pair) for pair in zip(labelled.category_ids, labelled.class_names)],
         "keypoints": list(points),
         "options": {name: repr(value) for name, value in sorted(options.items())},
@@ -142,4 +147,6 @@ def write_annotations(
                     file.write(",\n" if number > 1 else "\n")
                     file.write(json.dumps({"id": number, "image_id": image_id, "iscrowd": 0, **fields}))
         file.write(f'\n],\n"images": {json.dumps(images)}}}\n')
+        file.flush()
+        os.fsync(file.fileno())  # before the detections are deleted
     beside.replace(path)

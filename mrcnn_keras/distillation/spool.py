@@ -16,14 +16,15 @@ class Spool:
         origin: what the records depend on, as JSON can hold it.
 
     Attributes:
-        names: the field "file_name" of all records.
+        stamps: the fields "file_name" and "stamp" of all records; a later one of the same name replaces an earlier one.
 
     Raises:
         ValueError: the file is there and has another origin, is damaged, or another process works on it.
     """
 
     def __init__(self, path: pathlib.Path, origin: Mapping[str, Any]):
-        self.names: set[str] = set()
+        self.stamps: dict[str, Any] = {}
+        self._places: dict[str, int] = {}
         header = json.loads(json.dumps({"origin": origin}))
         try:
             self._lines = JsonLines(path)
@@ -43,13 +44,12 @@ class Spool:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Write the record of an image."""
-        self._lines.add(record)
-        self.names.add(record["file_name"])
+        self._index(record, self._lines.add(record))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """All records, in the order in which they were written."""
-        for number, (_, content) in enumerate(self._lines):
-            if number:  # behind the header
+        for place, content in self._lines:
+            if place and self._places[content["file_name"]] == place:  # behind the header
                 yield content
 
     def remove(self) -> None:
@@ -59,12 +59,15 @@ class Spool:
     def _look(self, header: Mapping[str, Any]) -> None:
         """Read the names and check the first line, or write it."""
         begun = False
-        for _, content in self._lines:
+        for place, content in self._lines:
             if begun:
-                self.names.add(content["file_name"])
+                self._index(content, place)
             elif content != header:
                 raise ValueError(f"{self._lines.path} is from a run with another model, labelled dataset or other "
-                                 "options; go on with those, or remove it")  # fmt: skip
+                                 "options, or of photos in another folder; go on with those, or remove it")  # fmt: skip
             begun = True
         if not begun:
             self._lines.add(header)
+
+    def _index(self, record: Mapping[str, Any], place: int) -> None:
+        self.stamps[record["file_name"]], self._places[record["file_name"]] = record.get("stamp"), place

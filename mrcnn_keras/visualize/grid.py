@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.image import AxesImage
 
+from mrcnn_keras.data.images import resize_image
 from mrcnn_keras.visualize.detections import draw_detections
 from mrcnn_keras.visualize.figures import DPI, new_figure, read_pixels, save_figure
+
+_TALLEST = 3  # a row is at most so many times as high as a picture is wide; longer pictures are drawn smaller
 
 
 def draw_grid(
@@ -46,7 +50,7 @@ def draw_grid(
     side = (width - gap * (columns + 1)) / columns
     shapes = np.array([read_pixels(image).shape[:2] for image in images])
     rows = [shapes[i : i + columns] for i in range(0, len(shapes), columns)]
-    heights = [math.ceil(side * (row[:, 0] / row[:, 1]).max()) for row in rows]
+    heights = [math.ceil(side * min(_TALLEST, (row[:, 0] / row[:, 1]).max())) for row in rows]
     head = gap * 3 if titles else 0
     total = sum(heights) + len(rows) * (gap + head) + gap
     figure = new_figure(width, total)
@@ -57,7 +61,16 @@ def draw_grid(
             left = gap + (i % columns) * (side + gap)
             ax = figure.add_axes((left / width, (top - height) / total, side / width, height / total), anchor="N")
             draw_detections(ax, images[i], detections[i], **options)
+            _shrink(ax.images[0], side)
             if titles:
                 ax.set_title(titles[i], fontsize=gap * 1.8 * 72 / DPI, pad=gap * 0.4, color="#202020")
         top -= height + gap
     return save_figure(figure, path)
+
+
+def _shrink(shown: AxesImage, side: float) -> None:
+    """Keep no more pixels than a cell so wide has room for, or a page of large photos would fill the memory."""
+    pixels = shown.get_array()
+    scale = side / pixels.shape[1]
+    if scale < 1:
+        shown.set_data(resize_image(np.asarray(pixels), tuple(max(1, round(n * scale)) for n in pixels.shape[:2])))

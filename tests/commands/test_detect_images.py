@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_keras.commands.detection.work import JOURNAL
+from mrcnn_keras.commands.detection.inputs import JOURNAL
 
 STUB = pathlib.Path(__file__).parent / "stub_model.py"
 
@@ -118,7 +118,12 @@ def test_other_options_do_not_mix(run, photos, tmp_path, capsys, words, named):
 def test_another_model_or_other_photos_do_not_mix(run, photos, weights, tmp_path, capsys):
     run(photos / "late", "--out", tmp_path / "out", "--no-pictures")
     assert run(photos / "early", "--out", tmp_path / "out", "--no-pictures") == 2
-    assert "inputs" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "inputs" in told and "30.png" in told and "--restart" in told
+    assert len(results(tmp_path / "out")["images"]) == 10
+    run.model.calls.clear()
+    assert run(*sorted(photos.rglob("[123]*.png")), "--out", tmp_path / "out", "--no-pictures") == 0  # and more of them
+    assert sum(run.model.calls) == 20 and len(results(tmp_path / "out")["images"]) == 30
     weights.write_bytes(b"others")
     assert run(photos / "late", "--out", tmp_path / "out", "--no-pictures") == 2
     assert "--model" in capsys.readouterr().err
@@ -189,6 +194,74 @@ def test_no_photo_is_overwritten(run, photos, tmp_path, capsys):
     assert one.read_bytes() == before and (photos / "late" / "30_2.png").exists()
     assert run(photos, "--out", photos) == 2
     assert "folder to search" in capsys.readouterr().err
+
+
+def test_no_photo_is_overwritten_behind_a_link_nor_anything_of_the_users(run, photos, tmp_path, capsys):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "30.png").symlink_to(photos / "late" / "30.png")
+    before = (photos / "late" / "30.png").read_bytes()
+    assert run(linked / "30.png", "--out", linked) == 0
+    assert (photos / "late" / "30.png").read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "31.png").write_bytes(b"mine")
+    assert run(photos / "late", "--out", tmp_path / "mine") == 2
+    assert "31.png is there" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "31.png").read_bytes() == b"mine"
+    assert run(photos / "late", "--out", tmp_path / "mine", "--restart") == 0
+
+
+def test_pictures_of_other_runs_are_no_photos(run, photos, tmp_path, capsys):
+    run(photos, "--out", photos / "found")
+    assert run(photos, "--out", tmp_path / "out", "--no-pictures") == 1
+    assert "left out" in capsys.readouterr().err and len(results(tmp_path / "out")["images"]) == 38
+
+
+def test_links_that_lead_nowhere_are_named(run, photos, tmp_path, capsys):
+    (photos / "late" / "40.png").symlink_to(tmp_path / "gone.png")
+    (photos / "late" / "._30.png").write_bytes(b"of macOS")
+    assert run(photos / "late", "--out", tmp_path / "out", "--no-pictures") == 1
+    told = capsys.readouterr().err
+    assert "40.png" in told and "._30.png" not in told and len(results(tmp_path / "out")["images"]) == 10
+
+
+def test_a_picture_is_its_photos_again_when_that_has_been_away(run, photos, tmp_path):
+    one, other = tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"
+    for path, source in ((one, "30.png"), (other, "31.png")):
+        path.parent.mkdir()
+        path.write_bytes((photos / "late" / source).read_bytes())
+    words = [one.parent, other.parent, "--out", tmp_path / "out"]
+    run(*words)
+    before = files(tmp_path / "out")
+    kept = one.read_bytes()
+    one.unlink()
+    run(*words)
+    assert files(tmp_path / "out")["x.png"] != before["x.png"]
+    one.write_bytes(kept)
+    run(*words)
+    assert files(tmp_path / "out") == before
+
+
+def test_the_results_are_a_coco_file(run, photos, tmp_path, capsys):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    run(photos / "late", "--out", tmp_path / "out", "--no-pictures")
+    found = COCO(tmp_path / "out" / "detections.json")
+    assert len(found.getAnnIds(areaRng=[1, 1e9], iscrowd=False)) == 10
+    evaluation = COCOeval(found, found.loadRes(found.loadAnns(found.getAnnIds())), "segm")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(1.0)
+
+
+def test_fewer_pages_leave_no_old_ones(run, photos, tmp_path):
+    words = [photos / "late", "--out", tmp_path / "out", "--no-pictures", "--gallery", "1x2"]
+    run(*words, "--gallery-pages", 3)
+    assert len(list((tmp_path / "out").glob("gallery*.png"))) == 3
+    run(*words)
+    assert [path.name for path in (tmp_path / "out").glob("gallery*.png")] == ["gallery.png"]
 
 
 def test_a_bar_on_a_terminal_and_lines_in_a_log(run, photos, tmp_path, capsys, monkeypatch):

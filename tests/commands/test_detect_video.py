@@ -141,6 +141,62 @@ def test_a_camera_is_watched_until_it_is_interrupted(run, tmp_path, monkeypatch)
     assert looked_at(tmp_path / "out" / "camera_0.mkv")[1] == 3
 
 
+def test_a_camera_that_is_unplugged_loses_nothing_that_it_has_shown(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(video, "camera_device", lambda number: (f"testsrc=size=64x48:rate={RATE}", "lavfi"))
+    decoded = video.VideoReader._decoded
+
+    def unplugged(reader):
+        for number, frame in enumerate(decoded(reader)):
+            if number == 5:
+                raise ValueError(f"cannot read video {reader.name}: No such device")
+            yield frame
+
+    monkeypatch.setattr(video.VideoReader, "_decoded", unplugged)
+    assert run("camera:0", "--out", tmp_path / "out") == 1
+    assert "No such device" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())["images"]) == 5
+    monkeypatch.setattr(video.VideoReader, "_decoded", decoded)
+    assert looked_at(tmp_path / "out" / "camera_0.mkv")[1] == 5
+
+
+def test_a_video_that_could_not_be_opened_is_tried_again(run, clip, tmp_path, monkeypatch):
+    opened = video.VideoReader.__init__
+
+    def closed(reader, file, *arguments, **more):
+        raise ValueError(f"cannot read video {file}: Permission denied")
+
+    monkeypatch.setattr(video.VideoReader, "__init__", closed)
+    assert run(clip, "--out", tmp_path / "out") == 1
+    monkeypatch.setattr(video.VideoReader, "__init__", opened)
+    assert run(clip, "--out", tmp_path / "out") == 0
+    assert looked_at(tmp_path / "out" / "clip.mp4")[1] == FRAMES
+
+
+def test_names_with_colons_and_as_long_as_they_can_be(run, clip, tmp_path, monkeypatch):
+    for name in ("10:30.mkv", "x" * 250 + ".mkv"):
+        clip.with_name(name).write_bytes(clip.read_bytes())
+    monkeypatch.chdir(clip.parent)
+    assert run("10:30.mkv", "x" * 250 + ".mkv", "--out", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").glob("*.mp4"))) == 2
+
+
+def test_half_a_video_is_told(run, tmp_path, capsys):
+    whole = tmp_path / "whole.mp4"
+    with av.open(str(whole), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("mpeg4", rate=RATE, options={"qscale": "2"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        noise = np.random.default_rng(0)
+        for _ in range(FRAMES):
+            pixels = noise.integers(0, 255, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    half = tmp_path / "half.mp4"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    run(half, "--out", tmp_path / "out", "--no-pictures")
+    told = capsys.readouterr().err
+    assert "half.mp4" in told and (f"tells of {FRAMES} frames" in told or "failed" in told)
+
+
 def test_a_camera_that_is_not_there_is_named(run, tmp_path, capsys):
     assert run("camera:77", "--out", tmp_path / "out") == 1
     assert "video77" in capsys.readouterr().err or sys.platform == "darwin"
@@ -157,3 +213,6 @@ def test_without_the_extra_the_error_names_it(run, clip, tmp_path, capsys, monke
     monkeypatch.setitem(sys.modules, "av", None)
     assert run(clip, "--out", tmp_path / "out") == 2
     assert "mrcnn-keras[video]" in capsys.readouterr().err and not run.opened
+    Image.new("RGB", (32, 32)).save(clip.parent / "photo.png")
+    assert run(clip.parent, "--out", tmp_path / "out") == 1  # the photos are done all the same
+    assert "clip.mkv" in capsys.readouterr().err and (tmp_path / "out" / "photo.png").exists()

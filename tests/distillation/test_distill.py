@@ -97,6 +97,11 @@ def test_a_stopped_run_goes_on_and_another_model_is_refused(shapes):
     other = Oracle(shapes.drawn)
     with pytest.raises(ValueError, match="another model, labelled dataset or other options"):
         distill(other, shapes.photos, shapes.drawn, shapes.out, tta=False, verbose=False)
+    elsewhere = write_photos(shapes.photos.with_name("elsewhere"), shapes.drawn)
+    with pytest.raises(ValueError, match="photos in another folder"):
+        distill(other, elsewhere, shapes.drawn, shapes.out, verbose=False)
+    seen.remove(2)
+    Image.open(shapes.photos / "2.png").save(shapes.photos / "2.png")  # another photo, as far as anybody can tell
     distill(Oracle(shapes.drawn, seen=seen), shapes.photos, shapes.drawn, shapes.out, verbose=False)
     assert sorted(seen) == list(range(6))
     assert sorted(one["file_name"] for one in COCO(str(shapes.out)).dataset["images"]) == [f"{i}.png" for i in range(6)]
@@ -126,6 +131,21 @@ def test_classes_are_found_by_name_and_categories_keep_their_ids(shapes, tmp_pat
     first = next(one["id"] for one in found["images"] if one["file_name"] == "0.png")
     ids = [one["category_id"] for one in found["annotations"] if one["image_id"] == first]
     assert sorted(ids) == sorted((7, 3, 90)[i] for i in shapes.drawn.load_annotations(0).class_ids)
+
+
+def test_keypoints_that_nobody_has_labelled_stay_in_the_categories(tmp_path):
+    drawn = StickFiguresDataset(3, seed=3, size=(64, 64), max_objects=1)
+    photos = write_photos(tmp_path / "photos", drawn)
+
+    class Unmarked(StickFiguresDataset):
+        def load_annotations(self, index):
+            found = super().load_annotations(index)
+            found.keypoints[:] = 0
+            return found
+
+    distill(Oracle(drawn), photos, Unmarked(3, seed=3, size=(64, 64)), tmp_path / "d.json", verbose=False)
+    dataset = CocoDataset(photos, tmp_path / "d.json")
+    assert dataset.keypoints == drawn.keypoints and not dataset.load_annotations(0).keypoints.any()
 
 
 def test_keypoints_that_are_sure_are_visible(tmp_path):

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from mrcnn_keras.commands.detection.inputs import Source, page_path
+from mrcnn_keras.commands.detection.inputs import MOST_PAGES, Source, page_path
 from mrcnn_keras.commands.detection.progress import say
 from mrcnn_keras.commands.detection.results import as_found
 from mrcnn_keras.commands.detection.work import Work
@@ -29,10 +29,10 @@ def draw_gallery(work: Work, rows: int, columns: int, pages: int = 1) -> None:
     size = rows * columns
     best = heapq.nlargest(size * pages, _ranked(work), key=lambda one: (one[0], -one[1]))
     chosen = sorted(best, key=lambda one: one[1])
-    for number in range(1, pages + 1):
+    for number in range(1, MOST_PAGES + 1):
         path, page = page_path(work.out, number), chosen[(number - 1) * size : number * size]
         if not page:
-            path.unlink(missing_ok=True)  # of an older run
+            path.unlink(missing_ok=True)  # of an older run, which had more
             continue
         images = [_pixels(work, source, record) for _, _, source, record in page]
         found = [as_found(record, work.journal.categories) for *_, record in page]

@@ -21,7 +21,8 @@ def detect_images(work: Work) -> int:
     fresh, again = _left(work)
     if not fresh and not again:
         return 0
-    size = work.together * max(1, _AT_ONCE // work.together)
+    slow = {"tta", "tiles"} & set(work.detector.options)  # then a line for each batch, or much is lost at a stop
+    size = work.together * max(1, (1 if slow else _AT_ONCE) // work.together)
     total = len(fresh) + len(again)
     with progress("detecting", total) as bar:
         # Those first, and apart, so that the others are together as they would have been without them.
@@ -44,7 +45,7 @@ def _left(work: Work) -> tuple[list[Source], list[Source]]:
             fresh.append(source)
         elif entry.error is not None:
             failed.append(source)
-        elif (entry.stamp, entry.picture) != (source.stamp(), work.picture(source)):
+        elif (entry.stamp, entry.picture) != (source.stamp(), work.picture(source)) or not work.is_own(source):
             changed.append(source)
     return fresh, [*_mended(failed), *changed]
 

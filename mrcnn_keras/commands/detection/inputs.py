@@ -5,12 +5,15 @@ import dataclasses
 import os
 import pathlib
 import re
+import stat
 from collections.abc import Iterator, Sequence
 
 from mrcnn_keras.commands import options
+from mrcnn_keras.commands.detection.progress import warn
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+JOURNAL = ".detections.jsonl"  # in the folder of a run's results
 MOST_PAGES = 99  # of a gallery
 _WRITTEN = (".jpg", ".jpeg", ".png", ".webp")  # pictures keep these; others become .png
 _CAMERA = re.compile(r"camera:(\d+)|/dev/video(\d+)")
@@ -87,10 +90,9 @@ def find_sources(inputs: Sequence[pathlib.Path], out: pathlib.Path) -> list[Sour
         base = one.resolve()
         if base == home:
             raise options.UsageError(f"--out {out} is the folder to search; choose another, such as {out / 'found'}")
-        shorts = {path: path.relative_to(one) for path in sorted(_search(one, home))} if one.is_dir() else {one: None}
-        taken |= {base / short if short else base for short in shorts.values()}
-        for path, short in shorts.items():
-            found.setdefault(path, short or pathlib.Path(path.name))
+        for path in sorted(_search(one, home)) if one.is_dir() else [one]:
+            taken |= {_real(path.parent) / path.name, _real(path)}  # a link, and what it leads to
+            found.setdefault(path, pathlib.Path(path.name) if path == one else path.relative_to(one))
     if not found:
         raise options.UsageError(f"no images or videos in {', '.join(map(str, inputs))}")
     kinds = {path: _kind(path) for path in found}
@@ -101,12 +103,36 @@ def find_sources(inputs: Sequence[pathlib.Path], out: pathlib.Path) -> list[Sour
 
 
 def _search(folder: pathlib.Path, out: pathlib.Path) -> Iterator[pathlib.Path]:
-    for where, folders, names in os.walk(folder):
-        # A second run must not look at the first one's pictures.
-        folders[:] = [one for one in folders if pathlib.Path(where, one).resolve() != out]
+    closed: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=closed.append):
+        # A run must not look at the pictures of another.
+        folders[:] = [one for one in folders if not _has_results(pathlib.Path(where, one), out)]
         for path in (pathlib.Path(where, name) for name in names):
-            if path.suffix.lower() in IMAGES + VIDEOS and path.is_file():
+            wanted = path.suffix.lower() in IMAGES + VIDEOS and not path.name.startswith("._")  # macOS' side files
+            if wanted and _is_file(path):
                 yield path
+    yield from (pathlib.Path(error.filename) for error in closed)  # when it is their turn, it is told why
+
+
+def _has_results(folder: pathlib.Path, out: pathlib.Path) -> bool:
+    if _real(folder) == out:
+        return True
+    if os.path.exists(folder / JOURNAL):
+        warn(f"left out: {folder}, which has the results of a run")
+        return True
+    return False
+
+
+def _is_file(path: pathlib.Path) -> bool:
+    """Whether it is one or, as of a link that leads nowhere, nobody knows; then reading it tells why."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True
+
+
+def _real(path: pathlib.Path) -> pathlib.Path:
+    return pathlib.Path(os.path.realpath(path))  # unlike `resolve`, of links in a circle, too
 
 
 def _kind(path: pathlib.Path) -> str:
@@ -137,7 +163,7 @@ def _picture_name(path: pathlib.Path, short: pathlib.Path, kind: str) -> pathlib
 def _free(name: pathlib.Path, home: pathlib.Path, taken: set[pathlib.Path]) -> pathlib.Path:
     """The name, or with a number the first that is not taken; it is then."""
     free, number = name, 1
-    while home / free in taken:
+    while home / free in taken or _real(home / free) in taken:
         number += 1
         free = name.with_stem(f"{name.stem}_{number}")
     taken.add(home / free)

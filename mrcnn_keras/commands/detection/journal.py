@@ -56,6 +56,7 @@ class Journal:
     Attributes:
         categories: of the model, as a COCO file has them; None before `begin`.
         images, videos: entries by name.
+        pictures: of each picture, whose it is; the last one that was written there.
 
     Raises:
         UsageError: the file is of a run that differs in `run`, is damaged, or another process works on it.
@@ -65,6 +66,7 @@ class Journal:
         self.path, self.categories = path, None
         self.images: dict[str, ImageEntry] = {}
         self.videos: dict[str, VideoEntry] = {}
+        self.pictures: dict[str, str] = {}
         self._run = json.loads(json.dumps(run))
         self._last = -1, {}
         try:
@@ -128,7 +130,7 @@ class Journal:
                     if number == 1:
                         self._check(content["run"])
                     self._index(content, offset)
-                except (KeyError, TypeError):
+                except (KeyError, TypeError, AttributeError):
                     raise ValueError(f"{self.path} is damaged in line {number}") from None
         except ValueError as error:
             raise error if isinstance(error, UsageError) else UsageError(f"{error}; {_REMEDY}") from None
@@ -146,6 +148,7 @@ class Journal:
         for row, one in enumerate(line.get("images", ())):
             entry = ImageEntry(offset, row, one["stamp"], one["picture"], one.get("error"))
             self.images[one["name"]] = entry
+            self.pictures[entry.picture] = one["name"]
         if "video" in line:
             self.videos[line["video"]] = VideoEntry(line["start"])
         if "frames" in line:
@@ -156,6 +159,7 @@ class Journal:
             self.videos[line["ended"]].ended, self.videos[line["ended"]].error = True, line["error"]
         if "drawn" in line:
             self.videos[line["drawn"]].drawn = True
+            self.pictures[self.videos[line["drawn"]].start["picture"]] = line["drawn"]
 
 
 _REMEDY = "--restart begins anew, another --out leaves it alone"

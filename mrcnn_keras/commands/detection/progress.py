@@ -27,7 +27,7 @@ def progress(what: str, total: int | None, unit: str = "images") -> Iterator["Li
                bars.TextColumn(unit), bars.TimeElapsedColumn(), bars.TextColumn("left"),
                bars.TimeRemainingColumn())  # fmt: skip
     with bars.Progress(*columns, redirect_stderr=sys.stderr.isatty()) as bar:
-        yield _Bar(bar, bar.add_task(what.replace("[", r"\["), total=total))
+        yield _Bar(bar, bar.add_task(_shown(what, sys.stdout).replace("[", r"\["), total=total))
 
 
 class Lines:
@@ -59,8 +59,12 @@ class _Bar(Lines):
 def say(text: str, file: TextIO | None = None) -> None:
     """Print a line at once; names of files that the terminal cannot show are escaped."""
     file = file or sys.stdout
+    print(_shown(text, file), file=file, flush=True)
+
+
+def _shown(text: str, file: TextIO) -> str:
     encoding = getattr(file, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=file, flush=True)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def warn(text: str) -> None:

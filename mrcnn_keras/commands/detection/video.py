@@ -61,7 +61,8 @@ class VideoReader:
     def __init__(self, file: str | os.PathLike, form: str | None = None, every: int = 1):
         self.name, self._av, self._every = os.fspath(file), require_av(), every
         try:
-            self._container = self._av.open(self.name, format=form)
+            # Without "file:", FFmpeg takes what is before a colon in a name for a protocol.
+            self._container = self._av.open(self.name if form else f"file:{self.name}", format=form)
             if not self._container.streams.video:
                 self._container.close()
                 raise ValueError(f"cannot read video {self.name}: there are no pictures in it")
@@ -112,8 +113,8 @@ class VideoWriter:
     def __init__(self, path: pathlib.Path, rate: fractions.Fraction):
         self._av, self._path, self._rate = require_av(), path, fractions.Fraction(rate).limit_denominator(60000)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._beside = path.with_name(f".{path.stem}.partial{path.suffix}")
-        self._container = self._av.open(str(self._beside), "w")
+        self._beside = path.with_name(f".partial{path.suffix}")  # short, for names as long as names can be
+        self._container = self._av.open(f"file:{self._beside}", "w")
         self._stream, self._last = None, -1
 
     def __enter__(self) -> "VideoWriter":

@@ -13,6 +13,7 @@ from mrcnn_keras.commands.detection.results import as_found, as_record
 from mrcnn_keras.commands.detection.work import Work, chunks
 from mrcnn_keras.commands.options import UsageError
 
+_NEARLY_ALL = 0.9  # of the frames that a header tells of; cuts that editors make may hide a few
 _AT_ONCE = 8  # frames between two lines of the journal, or a batch of each device
 
 
@@ -28,7 +29,8 @@ def detect_video(work: Work, source: Source) -> int:
     if not same or not entry.ended or entry.error is not None:
         done = _detect_frames(work, source, entry.frames if same else None, stamp)
     entry = work.journal.videos.get(source.name)
-    if work.pictures and entry.frames and (done or not entry.drawn or not source.target.exists()):
+    drawn = entry.drawn and work.is_own(source) and source.target.exists()
+    if work.pictures and entry.frames and (done or not drawn):
         _draw(work, source, entry.frames)
     return done
 
@@ -38,7 +40,7 @@ def _detect_frames(work: Work, source: Source, before: int | None, stamp: dict[s
     done, error, started = before or 0, None, before is not None
     try:
         with video.VideoReader(source.path, every=work.every) as reader:
-            if not started:
+            if not started or work.journal.videos[source.name].start["rate"] is None:  # it could not be opened then
                 started = _start(work, source, {**stamp, "rate": str(reader.rate)})
             with progress(f"detecting in {source.path.name}", _total(work, reader, done), "frames") as bar:
                 frames = itertools.islice(reader.frames(done), _rest(work, done))
@@ -46,6 +48,7 @@ def _detect_frames(work: Work, source: Source, before: int | None, stamp: dict[s
                     _detect_part(work, source, part)
                     done += len(part)
                     bar.advance(len(part))
+            _tell_of_missing_frames(work, source, reader.about(), done)
         error = None if done else f"cannot read video {source.path}: it has no frames"
     except UsageError:
         raise
@@ -59,6 +62,12 @@ def _detect_frames(work: Work, source: Source, before: int | None, stamp: dict[s
     if not entry.ended or entry.error != error:
         work.journal.add({"ended": source.name, "error": error})
     return done - (before or 0)
+
+
+def _tell_of_missing_frames(work: Work, source: Source, about: int | None, done: int) -> None:
+    expected = about if work.limit is None else min(about or 0, work.limit)
+    if done and expected and done < _NEARLY_ALL * expected:
+        warn(f"{source.name}: its header tells of {expected} frames, {done} could be read; is the file whole?")
 
 
 def _start(work: Work, source: Source, start: dict[str, Any]) -> bool:
@@ -114,7 +123,7 @@ def watch_camera(work: Work, source: Source) -> int:
 
     Returns: how many frames the model was given.
     """
-    done, device = 0, video.camera_device(camera_number(source.path))
+    done, error, device = 0, None, video.camera_device(camera_number(source.path))
     with video.VideoReader(*device, every=work.every) as reader:
         work.begin()
         start = {"stamp": [], "picture": work.picture(source), "rate": str(reader.rate)}
@@ -130,5 +139,8 @@ def watch_camera(work: Work, source: Source) -> int:
                     bar.advance(len(part))
             except KeyboardInterrupt:  # the usual end
                 pass
-    work.journal.add({"ended": source.name, "error": None})
+            except ValueError as fault:  # it was unplugged; what it has shown is not lost for that
+                error = str(fault)
+                warn(f"failed: {error}")
+    work.journal.add({"ended": source.name, "error": error})
     return done

@@ -48,12 +48,16 @@ class Work:
         """What the journal says of a source's picture."""
         return source.target.relative_to(self.out).as_posix()
 
+    def is_own(self, source: Source) -> bool:
+        """Whether the picture of a source that is done is its own, not that of one that had its name meanwhile."""
+        return not self.pictures or self.journal.pictures.get(self.picture(source)) == source.name
+
     def shown(self, found: Any) -> Any:
         """Of `Detections` those that are drawn."""
         return found[found.scores >= self.min_score]
 
 
-RESULTS, JOURNAL = "detections.json", ".detections.jsonl"
+RESULTS = "detections.json"
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
