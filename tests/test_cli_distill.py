@@ -78,7 +78,9 @@ def test_photos_are_labelled_and_trained_on_and_the_training_goes_on(people, mod
     train = ["train", *data, "--preset", PRESET, "--out", tmp_path / "run", *SETTINGS]
     capsys.readouterr()
     assert run(*train, "--steps", 2) == 0
-    assert "7 images" in capsys.readouterr().out
+    assert "steps of 2 images, 1 of them distilled" in capsys.readouterr().out
+    assert run(*train, "--set", "batch_size=1", "--out", tmp_path / "other", "--steps", 2) == 2
+    assert "batch_size=1" in capsys.readouterr().err
     assert run(*train, "--steps", 3, "--resume") == 0
     assert (tmp_path / "run" / "last.keras").exists()
 

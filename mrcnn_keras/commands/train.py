@@ -64,13 +64,23 @@ def run(args: argparse.Namespace) -> int:
     if strategy.num_replicas_in_sync > 1 and "batch_size" not in options.settings(args):
         batch_size = _IMAGES_PER_REPLICA * strategy.num_replicas_in_sync
     steps = args.steps or max(_FEWEST_STEPS, _PASSES * len(dataset) // batch_size)
+    told = f"{len(dataset)} images, {len(dataset.class_names)} classes, {steps} steps of {batch_size} images"
+    if args.distilled_images:
+        told += f", {_shares(dataset, batch_size)[1]} of them distilled"
     model = training.make_model(args, dataset, {"batch_size": batch_size, "total_steps": steps}, strategy)
-    print(f"{len(dataset)} images, {len(dataset.class_names)} classes, {steps} steps of {batch_size} images")
+    print(told)
     files = {"proposals": args.proposals, "validation_proposals": args.validation_proposals}
     training.fit(args, model, dataset, validation, **files)
     training.write_report(args.out, dataset, strategy)
     print(f"wrote {args.out / 'last.keras'}" + (f" and {args.out / 'best.keras'}" if validation else ""))
     return 0
+
+
+def _shares(dataset: Any, batch_size: int) -> list[int]:
+    try:
+        return dataset.shares(batch_size)
+    except ValueError as error:
+        raise options.UsageError(f"--distilled-images: {error}") from error
 
 
 def share(text: str) -> float:

@@ -106,7 +106,7 @@ class Inventory:
     def _check_sections(self, categories: list[dict]) -> None:
         for name, entries in (("images", self.images), ("categories", categories), ("annotations", self._ids)):
             if not entries:
-                self._note(Note("broken_file", f"the file has no {name!r}"))
+                self._note(Note("broken_file", f"{name!r} is missing or has no entries"))
 
     def _check_images(self) -> None:
         for image_id in self.shared_ids:
