@@ -104,7 +104,7 @@ class GraphBuilder:
         # Stages that learn one after the other start from the same weights (section 3.1), so each has its own.
         self.rpn_backbone = self._backbone("rpn_backbone") if c.rpn_has_features else None
         self.rpn_fpn = self._fpn("rpn_fpn") if c.rpn_has_features else None
-        self._own_trainable: list[tuple[keras.layers.Layer, bool]] | None = None
+        self._own_trainable: list[tuple[bool, bool]] | None = None  # as it was, and as `train_only` left it
 
     @property
     def parts(self) -> dict[str, list[keras.layers.Layer]]:
@@ -118,14 +118,16 @@ class GraphBuilder:
         return {name: [layer for layer in layers if layer is not None] for name, layers in parts.items()}
 
     def train_only(self, names: Sequence[str]) -> None:
-        """Have only these of the `parts` be trained, as far as they were to be when this was first called."""
-        if self._own_trainable is None:
-            layers = (layer for part in self.parts.values() for one in part for layer in one._flatten_layers())
-            self._own_trainable = [(layer, layer.trainable) for layer in layers]
-        for layer, trainable in self._own_trainable:
+        """Have only these of the `parts` be trained, as far as they are to be but for earlier calls of this."""
+        layers = [layer for part in self.parts.values() for one in part for layer in one._flatten_layers()]
+        own = [layer.trainable for layer in layers]
+        if self._own_trainable is not None:  # what nobody else has changed since is as it was before
+            own = [before if now == left else now for now, (before, left) in zip(own, self._own_trainable, strict=True)]
+        for layer, trainable in zip(layers, own, strict=True):
             layer.trainable = trainable
         for layer in (layer for name, part in self.parts.items() if name not in names for layer in part):
             layer.trainable = False
+        self._own_trainable = [(before, layer.trainable) for before, layer in zip(own, layers, strict=True)]
 
     @property
     def _stages(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import math
 import pathlib
+import sys
 from typing import Any
 
 from mrcnn_keras.commands import options
@@ -170,7 +171,11 @@ def fit(
     from mrcnn_keras.commands.records import recorders, verbosity
     from mrcnn_keras.training import is_chief
 
-    steps = model.config.total_steps
+    steps, given = model.config.total_steps, kwargs.get("validation_proposals")
+    if given and evaluation is None and model.config.training_stages != "alternating":  # whose RPN learns later
+        from mrcnn_keras.evaluation import CocoEvaluation
+
+        evaluation = CocoEvaluation(validation, verbose=sys.stdout.isatty(), proposals=given)
 
     class StopAt(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

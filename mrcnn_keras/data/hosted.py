@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import queue
 import socket
 import threading
@@ -47,7 +48,8 @@ def hosted_batches(
 
     services = ["grpc://{}:{}".format(*checked_address(host)) for host in hosts]
     parts = {"num_shards": shards[0], "shards": list(shards[1])}
-    request = json.dumps({"count": len(dataset), "recipe": dataclasses.asdict(recipe), **parts})
+    written = os.stat(recipe.proposals).st_mtime_ns if recipe.proposals else None  # a new file is read anew
+    request = json.dumps({"count": len(dataset), "recipe": dataclasses.asdict(recipe), **parts, "written": written})
     dtypes = [tf.as_dtype(dtype) for dtype, _ in fields.values()]
 
     def to_batch(number):

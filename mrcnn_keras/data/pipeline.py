@@ -115,7 +115,7 @@ def training_batches(
         scale_jitter,
         crop_size,
         fixed_shapes,
-        None if proposals is None else os.fspath(proposals),
+        None if proposals is None else os.path.abspath(proposals),  # hosts have other working folders
     )
     check_least(start_step=(start_step, 0), workers=(workers, 1), prefetch=(prefetch, 0))
     _check_shards(batch_size, num_shards, shards)

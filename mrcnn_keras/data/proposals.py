@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mrcnn_keras.data.dataset import origin
+
 _FORMAT, _VERSION = "mrcnn_keras proposals", 1
 _ROWS = 4096  # of a chunk in the file
 _TOGETHER = 64  # images written at once
@@ -183,6 +185,12 @@ class ProposalFile:
             name, count = collections.Counter(self.names).most_common(1)[0]
             raise ValueError(f"{self.path} has {count} images called {name!r}, so it only goes with the dataset that "
                              "it was written for, all of it")  # fmt: skip
+        owners: dict[str, Any] = {}
+        for index, name in enumerate(names):
+            source, place = origin(dataset, index)  # a view may show an image several times
+            if owners.setdefault(name, (id(source), place)) != (id(source), place):
+                raise ValueError(f"the dataset has several images called {name!r}, and {self.path} one; write one for "
+                                 "this dataset with store_proposals")  # fmt: skip
         return np.array([self._rows[name] for name in names], np.int64)
 
     def _check(self) -> None:

@@ -89,7 +89,7 @@ class _Answer:
         return GATE.call(self._read(request), int(number))
 
     def _read_request(self, request: bytes) -> Callable[[int], tuple[np.ndarray, ...]]:
-        count, recipe, num_shards, shards = json.loads(request).values()
+        count, recipe, num_shards, shards, _ = json.loads(request).values()
         if count != len(self._dataset):
             raise ValueError(f"the input host has {len(self._dataset)} images, the training {count}; start it anew")
         return functools.partial(BatchRecipe(**recipe).maker(self._dataset).part, num_shards, tuple(shards))

@@ -49,6 +49,7 @@ class CocoEvaluation(_EpochEvaluation):
         max_images: evaluate on the first so many images only; None: all.
         batch_size: images a batch on each replica, 1 or more.
         verbose: show a progress bar.
+        proposals: file of the dataset's proposals to detect on, for a training whose RPN does not learn.
 
     Raises:
         ValueError: `every` is under 1; when training begins, there are no sigmas for the keypoints.
@@ -57,16 +58,19 @@ class CocoEvaluation(_EpochEvaluation):
     logged = STATISTICS[:3]
 
     def __init__(
-        self, dataset: Any, every: int = 1, max_images: int | None = None, batch_size: int = 1, verbose: bool = False
-    ):
+        self, dataset: Any, every: int = 1, max_images: int | None = None, batch_size: int = 1, verbose: bool = False,
+        proposals: Any = None,
+    ):  # fmt: skip
         super().__init__(dataset, every, max_images, batch_size, verbose)
+        self.proposals = proposals
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if getattr(self.model, "config", None) is not None and self._has_keypoints():
             sigmas_for(self.dataset.keypoints, self.model)  # missing ones are an error now, not after an epoch
 
     def evaluate(self, **options: Any) -> dict[str, dict[str, float]]:
-        return evaluate_coco(self.model, self.dataset, **options)
+        given = {} if self.proposals is None else {"proposals": self.proposals}
+        return evaluate_coco(self.model, self.dataset, detect_options=given, **options)
 
     def kinds(self) -> Iterable[str]:
         return self.metrics or ("bbox", "segm", *(["keypoints"] if self._has_keypoints() else []))

@@ -102,7 +102,9 @@ def _checked(
 
 def _save(model: Any, path: pathlib.Path, serving: Serving) -> None:
     server = tf.Module()  # tracks the variables only: a whole Keras model would add thousands of functions
-    server.weights = [variable.value for variable in model.variables]
+    first = ("rpn_backbone/", "rpn_fpn/") if model.config.training_stages == "alternating" else ()
+    # Of the first step of alternating training there is nothing in the graph.
+    server.weights = [variable.value for variable in model.variables if not variable.path.startswith(first)]
     with ops.use_implementation("cropped"):
         signatures = make_signatures(model, serving)
     tf.saved_model.save(server, str(path), signatures=signatures)

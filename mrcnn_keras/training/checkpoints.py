@@ -75,6 +75,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.best: float | None = None
         self.restored = False
         self._step = self._saved = self._tried = self._first = self._origin = self._epoch_start = self._iterations = 0
+        self._others_follow = self._ended = False
         self._terminator = Terminator()
         self._strategy = self._iterator = None
         self._facts: dict[str, Any] = {}
@@ -86,7 +87,14 @@ class Checkpoints(keras.callbacks.Callback):
     def of_stage(self, number: int, name: str) -> "Checkpoints":
         """The same for a stage before the last one, in a folder in this one's; numbers from 1."""
         own = {"monitor": self.monitor, "mode": self.mode, "resume": self.resume}
-        return Checkpoints(files.stage_folder(self.folder, number, name), every=self.every, keep=self.keep, **own)
+        made = Checkpoints(files.stage_folder(self.folder, number, name), every=self.every, keep=self.keep, **own)
+        made._others_follow = True
+        return made
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stage, one before the last, had come to its end in the state that was restored."""
+        return self._others_follow and self._ended
 
     @property
     def has_states(self) -> bool:
@@ -118,7 +126,7 @@ class Checkpoints(keras.callbacks.Callback):
             path, state, config = found
             load_checkpoint(model, path, config, state["facts"], self._facts)
             self._step, self.best, self._resumed = state["step"], state["best"], state["means"]
-            self._origin = state["origin"]
+            self._origin, self._ended = state["origin"], state.get("ended", False)
             print(f"going on from {path}", file=sys.stderr)
         self._saved = self._tried = self._first = self._step
         message = f"the workers do not go on from the same step: {self.folder} must be a folder that all of them see"
@@ -160,7 +168,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._epoch_start = self._step
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._terminator.busy = True
+        self._terminator.busy, self._ended = True, False
 
     def on_train_batch_end(self, batch, logs=None):
         self._step = self._epoch_start + batch + 1
@@ -182,7 +190,8 @@ class Checkpoints(keras.callbacks.Callback):
             self._save()
 
     def on_train_end(self, logs=None):
-        if self._step != self._saved:
+        unsaid, self._ended = self._others_follow and not self._ended, True
+        if self._step != self._saved or unsaid:
             self._save(must=True)
 
     def _is_better(self, value: float) -> bool:
@@ -207,6 +216,7 @@ class Checkpoints(keras.callbacks.Callback):
         trackers = () if shared else self.model.loss_trackers.items()
         means = {name: [float(variable.numpy()) for variable in tracker.variables] for name, tracker in trackers}
         state = {"step": self._step, "origin": self._origin, "best": self.best, "facts": self._facts, "means": means}
+        state["ended"] = self._ended
         path = self.folder / name if name else files.step_path(self.folder, self._step)
         try:
             with self._terminator.uninterrupted():

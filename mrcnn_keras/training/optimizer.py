@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+_SPARED = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
+
 
 @keras.saving.register_keras_serializable("mrcnn_keras", name="L2SGD")
 class SGD(keras.optimizers.SGD):
@@ -43,4 +45,13 @@ def anew(optimizer: Any) -> Callable[[], Any]:
         return lambda: keras.optimizers.LossScaleOptimizer(inner(), scale, growth)
     rate = optimizer._learning_rate
     config = {**optimizer.get_config(), "learning_rate": float(rate) if isinstance(rate, keras.Variable) else rate}
-    return lambda: type(optimizer).from_config(dict(config))
+    # What `exclude_from_weight_decay` has said is not in the config.
+    spared = {name: getattr(optimizer, name) for name in _SPARED if hasattr(optimizer, name)}
+
+    def make() -> keras.optimizers.Optimizer:
+        made = type(optimizer).from_config(dict(config))
+        for name, value in spared.items():
+            setattr(made, name, value)
+        return made
+
+    return make

@@ -35,6 +35,9 @@ def store_proposals(
     """
     if len(dataset) == 0:
         raise ValueError("the dataset has no images")
+    if first_rpn and not model.config.rpn_has_features:
+        raise ValueError("first_rpn=True: the model has no RPN of its own features; "
+                         f"training_stages={model.config.training_stages!r}")  # fmt: skip
     passes = model._first_passes if first_rpn else model._passes
     size = max(batch_size * model.local_replicas, usable_cpus())
     parts = [range(start, min(start + size, len(dataset))) for start in range(0, len(dataset), size)]

@@ -91,7 +91,8 @@ def _make_mean(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Ten
     @tf.function(autograph=False)
     def mean(value):
         def on_replica():
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
+            own = tf.identity(value)  # made on the replica's device; an argument of the function is on none
+            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, own)
 
         return strategy.experimental_local_results(strategy.run(on_replica))[0]
 

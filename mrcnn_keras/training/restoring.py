@@ -51,6 +51,12 @@ def load_checkpoint(
         raise ValueError(f"{path} was written with the optimizer {facts['optimizer']}, and the model is compiled "
                          f"with {own_facts['optimizer']}")  # fmt: skip
     own = model.get_config()["config"]
+    kinds = [(one.get("training_stages", "end_to_end"), said.get("stage", "end_to_end"))
+             for one, said in ((config, facts), (own, own_facts))]  # fmt: skip
+    if kinds[0] != kinds[1]:  # their weights have other places, and their optimizers are for other weights
+        (training, stage), (own_training, own_stage) = kinds
+        raise ValueError(f"{path} is of stage {stage!r} of a training with training_stages={training!r}, and this is "
+                         f"{own_stage!r} of {own_training!r}; use its settings, or another folder")  # fmt: skip
     others = [f"{name}={_listed(config[name])} (now {_listed(value)})" for name, value in own.items()
               if name in config and _listed(config[name]) != _listed(value)]  # fmt: skip
     others += [f"{name}: {value} (now {own_facts[name]})" for name, value in facts.items()

@@ -1,6 +1,7 @@
 """`fit` of a training that has several stages; `stages` says which."""
 
 import contextlib
+import functools
 import math
 import pathlib
 import sys
@@ -12,6 +13,7 @@ import keras
 
 from ..data.dataset import Dataset
 from ..evaluation import CityscapesEvaluation, CocoEvaluation
+from .checkpoint_files import checkpoint_paths, stage_folders
 from .checkpoints import Checkpoints
 from .proposal_store import store_proposals
 from .replicas import spans_workers
@@ -38,7 +40,7 @@ def fit_in_stages(
         model: compiled `MaskRCNN`.
         stages: of `stages_of`.
         fit_stage: trains the stage that the model has entered, with the arguments `callbacks`, `first_epoch` and
-            `proposals`.
+            `proposals`, which it calls when the model has the weights that the stage goes on from.
         datasets: "train" and "validation", as `fit` was given them.
         given: files of proposals that `fit` was given.
         epochs: of each stage.
@@ -53,15 +55,20 @@ def fit_in_stages(
     histories = []
     with _folder(guards) as folder:
         for number in range(first, len(stages)):
-            stage, files = stages[number], dict.fromkeys(datasets)
+            stage, files = stages[number], functools.partial(dict.fromkeys, datasets)
             print(f"stage {number + 1} of {len(stages)}: {stage.name}", file=sys.stderr)
-            model.enter_stage(stage)
+            if len(stages) > 1 or model.stage != stage:  # else it goes on, as other trainings do
+                model.enter_stage(stage)
             if stage.stored and number == 0:
-                files = given
+                files = functools.partial(dict, given)
             elif stage.stored:
-                files = _store(model, stage, datasets, folder, begun=number in begun)
+                files = functools.partial(_store, model, stage, datasets, folder, number in begun)
             own = [guards[number] if isinstance(one, Checkpoints) else one for one in callbacks]
-            own = [one for one in own if stage.heads or not isinstance(one, (CocoEvaluation, CityscapesEvaluation))]
+            if stage.first or not stage.heads:  # it does not detect, or not with the RPN that has learned
+                own = [one for one in own if not isinstance(one, (CocoEvaluation, CityscapesEvaluation))]
+            for one in own if number > first else ():
+                if isinstance(one, keras.callbacks.ModelCheckpoint):
+                    one.best = None  # the losses of other stages are other ones
             histories.append(fit_stage(callbacks=own, first_epoch=number * epochs, proposals=files))
     return _together(histories)
 
@@ -88,7 +95,17 @@ def _guards(callbacks: Sequence[Any], stages: Sequence[Stage]) -> list[Checkpoin
     guard = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
     if guard is None:
         return [None] * len(stages)
-    return [*(guard.of_stage(number, stage.name) for number, stage in enumerate(stages[:-1], start=1)), guard]
+    guards = [*(guard.of_stage(number, stage.name) for number, stage in enumerate(stages[:-1], start=1)), guard]
+    own = [one.folder for one in guards]
+    for folder in stage_folders(guard.folder):
+        if folder not in own and checkpoint_paths(folder):
+            raise ValueError(f"{folder} has the states of a training in other stages than {_names(stages)}; go on with "
+                             "its settings and proposals, or choose another folder")  # fmt: skip
+    return guards
+
+
+def _names(stages: Sequence[Stage]) -> str:
+    return ", ".join(stage.name for stage in stages)
 
 
 @contextlib.contextmanager

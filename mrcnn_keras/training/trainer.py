@@ -79,6 +79,11 @@ class Trainer(keras.Model):
         self._gradients = tf.function(compute, jit_compile=True, autograph=False) if self.uses_xla else compute
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
 
+    @property
+    def stage(self) -> Stage | None:
+        """What the next steps train; None: everything."""
+        return self._stage
+
     def enter_stage(self, stage: Stage) -> None:
         """Have the next steps train what a stage learns, with an optimizer like the one compiled with, but fresh."""
         with self.distribute_strategy.scope():
@@ -96,12 +101,12 @@ class Trainer(keras.Model):
         self._stage = stage
         self._stage_graph()  # made here and not while a step is traced
 
-    def _stage_graph(self) -> keras.Model:
-        """From batches to the losses that count now."""
+    def _stage_graph(self, stored: bool = True) -> keras.Model:
+        """From batches to the losses that count now; `stored`: with proposals where the stage has them from a file."""
         stage = self._stage
         if stage is None or (stage.rpn and stage.heads):
             return self.training_graph
-        return self._training_graphs.graph(stage.rpn, stage.heads, stage.first, stage.stored)
+        return self._training_graphs.graph(stage.rpn, stage.heads, stage.first, stage.stored and stored)
 
     def _check_xla(self) -> None:
         replicas = self.distribute_strategy.num_replicas_in_sync
@@ -161,7 +166,7 @@ class Trainer(keras.Model):
 
     def test_step(self, data: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         inputs, image_index = _split(data)
-        losses = self._stage_graph()(inputs, training=False)
+        losses = self._stage_graph("proposals" in inputs)(inputs, training=False)
         return self._track(losses, image_index)
 
     def _track(self, losses, image_index):
@@ -231,8 +236,10 @@ class Trainer(keras.Model):
         )  # fmt: skip
         callbacks, given = list(callbacks or ()), {"train": proposals, "validation": validation_proposals}
         stages = stages_of(self.config.training_stages, self.config.stage_proposals, proposals is not None)
+        if validation_proposals is not None and proposals is None:
+            raise ValueError("validation_proposals goes with proposals")
         if len(stages) == 1 and proposals is None:
-            if self._stage is not None:  # of an earlier training, on given proposals
+            if self._stage not in (None, stages[0]):  # of an earlier training, on given proposals
                 self.enter_stage(stages[0])
             return fit_stage(callbacks=callbacks)
         if initial_epoch and len(stages) > 1:
@@ -246,15 +253,8 @@ class Trainer(keras.Model):
         self, train, validation, epochs, initial_epoch, steps, batch_size, workers, input_hosts, verbose, kwargs,
         *, callbacks, first_epoch=0, proposals=None,
     ) -> keras.callbacks.History:  # fmt: skip
-        """`fit` of one stage, its epochs counted on from `first_epoch`; `proposals`: the files of both datasets."""
-        proposals = proposals or {"train": None, "validation": None}
+        """`fit` of one stage, its epochs counted on from `first_epoch`; `proposals()`: the files of both datasets."""
         strategy = self.distribute_strategy
-        if isinstance(validation, Dataset):
-            if strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
-                kwargs.setdefault("validation_steps", -(-len(validation) // batch_size))
-            validation = validation_feed(
-                validation, self.config, batch_size, workers, strategy, proposals["validation"]
-            )
         guard = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
         step = int(self.optimizer.iterations.numpy())
         anew = step == 0 or (guard is not None and guard.has_states)
@@ -263,13 +263,18 @@ class Trainer(keras.Model):
             images = len(train) if isinstance(train, Dataset) else None
             stage = "end_to_end" if self._stage is None else self._stage.name
             step = guard.restore(self, {"images a step": batch_size, "images": images, "stage": stage})
-            initial_epoch = max(initial_epoch, guard.epochs_done(steps))
+            initial_epoch = epochs if guard.is_over else max(initial_epoch, guard.epochs_done(steps))
+        files = proposals() if proposals else {"train": None, "validation": None}  # with the weights restored
+        if isinstance(validation, Dataset):
+            if strategy.num_replicas_in_sync > 1:  # Keras cannot see where distributed data ends
+                kwargs.setdefault("validation_steps", -(-len(validation) // batch_size))
+            validation = validation_feed(validation, self.config, batch_size, workers, strategy, files["validation"])
         if verbose == "auto" and sys.stdout.isatty():
             verbose, callbacks = 0, [*callbacks, TrainingProgress()]
         explaining = _explaining(train, strategy)
         if isinstance(train, Dataset):
             train = training_feed(
-                train, self.config, batch_size, workers, step, strategy, input_hosts, self.uses_xla, proposals["train"]
+                train, self.config, batch_size, workers, step, strategy, input_hosts, self.uses_xla, files["train"]
             )
         with explaining, guard.guarding() if guard else contextlib.nullcontext():
             return super().fit(

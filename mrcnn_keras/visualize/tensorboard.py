@@ -50,7 +50,10 @@ class TensorBoardLog(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         import tensorflow as tf
 
-        self._writer = tf.summary.create_file_writer(self.folder)
+        # Each stage counts its steps from 0, so it is a run of its own.
+        stage = getattr(self.model, "stage", None)
+        own = "" if stage is None or stage.name == "end_to_end" else stage.name
+        self._writer = tf.summary.create_file_writer(os.path.join(self.folder, own))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if self._step() % self.every == 0:

@@ -228,16 +228,37 @@ def _from_keras_file(model_class: Any, path: str | os.PathLike, class_map: Any, 
     model = model_class.load(path)
     if not overrides and class_map is None:
         return model
-    values = {v.path: v.numpy() for v in model.variables if not is_counter(v.path)}
-    names = {path: path for path in values}
-    own = Interpreted(os.fspath(path), "mrcnn_keras", model.config.to_dict(), {}, values, names, (), whole=True)
+    own = _of_keras_file(model, path)
     changed = model_class(config_of(own, model.config.class_names, {}, overrides))
     return _loaded(changed, own, model.config.names, class_map, True)
 
 
+def _of_keras_file(model: Any, path: str | os.PathLike) -> Interpreted:
+    """What a file of this package holds, from the model that was loaded from it."""
+    values = {v.path: v.numpy() for v in model.variables if not is_counter(v.path)}
+    names = {path: path for path in values}
+    return Interpreted(os.fspath(path), "mrcnn_keras", model.config.to_dict(), {}, values, names, (), whole=True)
+
+
+def _check_backbones(path: str | os.PathLike, config: MaskRCNNConfig) -> None:
+    """Whether a `.weights.h5` file has as many backbones as the model; of two, the RPN's comes first."""
+    import h5py
+
+    with h5py.File(path) as file:
+        two = "res_net_1" in file.get("layers", ())
+    if two != (config.training_stages == "stage_wise"):
+        raise ValueError(f"{os.fspath(path)} is of a model {'with' if two else 'without'} a backbone of the RPN's own, "
+                         f"and this is for training_stages={config.training_stages!r}; take a .keras file")  # fmt: skip
+
+
 def from_preset(model_class: Any, preset: str, config: MaskRCNNConfig, weights: str, overrides: Mapping) -> Any:
     """What `MaskRCNN.from_preset` does where weights are given; arguments and errors are its."""
-    if os.path.isfile(weights) and os.fspath(weights).endswith((".keras", ".weights.h5")):
+    if os.path.isfile(weights) and os.fspath(weights).endswith(".keras"):
+        # By the variables' names: Keras goes by the order of the layers, and with the RPN's backbone that is another.
+        own = _of_keras_file(model_class.load(weights), weights)
+        return _loaded(model_class(config), own, (), None, False, False)
+    if os.path.isfile(weights) and os.fspath(weights).endswith(".weights.h5"):
+        _check_backbones(weights, config)
         model = model_class(config)
         model.load_weights(weights)
         return model

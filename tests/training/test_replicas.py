@@ -48,6 +48,22 @@ def test_workers_make_the_steps_of_one_device(on_one_device, tmp_path):
     assert [bool(np.load(path)["chief"]) for path in paths] == [True, False]
 
 
+@pytest.mark.slow
+def test_workers_keep_states_and_go_on_from_them(tmp_path):
+    states = tmp_path / "states"
+    for name in ("whole", "again"):
+        addresses = free_addresses(2)
+        paths = [tmp_path / f"{name}{index}.npz" for index in range(2)]
+        finish(*[start("resume_run.py", path, states, 2, index, *addresses) for index, path in enumerate(paths)])
+        newest = max(states.glob("step-*.keras"))
+        assert newest.name == "step-00000015.keras"
+        newest.unlink()  # as if they had been stopped before
+        (states / "last.keras").unlink(missing_ok=True)
+    whole, again = (np.load(tmp_path / f"{name}0.npz") for name in ("whole", "again"))
+    for name in (name for name in whole.files if "|" in name):
+        np.testing.assert_array_equal(whole[name], again[name], err_msg=name)
+
+
 CLIPPING = """
 import numpy as np
 import tensorflow as tf
