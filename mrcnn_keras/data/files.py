@@ -21,6 +21,15 @@ def files_in(folder: pathlib.Path, suffixes: tuple[str, ...]) -> list[pathlib.Pa
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file())
 
 
+def file_stamp(path: str | os.PathLike) -> list[int]:
+    """Bytes, and when it was last changed; empty where there is no file. Another stamp is another content."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return []
+    return [state.st_size, state.st_mtime_ns]
+
+
 def read_json(path: pathlib.Path) -> dict:
     """The JSON object that a file holds.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mrcnn_keras.data.annotations import Annotations, make_annotations
 from mrcnn_keras.data.dataset import Dataset
-from mrcnn_keras.data.files import IMAGE_SUFFIXES
+from mrcnn_keras.data.files import IMAGE_SUFFIXES, file_stamp
 from mrcnn_keras.data.images import image_file_size, read_image
 
 
@@ -58,12 +58,8 @@ class PhotosDataset(Dataset):
         return image_file_size(self._files[index])
 
     def stamp(self, index: int) -> list[int]:
-        """Bytes, and when it was last changed; empty where there is no file. Another stamp is another content."""
-        try:
-            state = os.stat(self._files[index])
-        except OSError:
-            return []
-        return [state.st_size, state.st_mtime_ns]
+        """Of the file, see `file_stamp`."""
+        return file_stamp(self._files[index])
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:

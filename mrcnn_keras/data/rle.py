@@ -1,5 +1,8 @@
 """COCO run-length masks: reading, checking and cropping without decoding whole images."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 # A run is shorter than 2**35 pixels, so a longer group of characters is a damaged string.
@@ -11,6 +14,15 @@ def encode(mask: np.ndarray) -> dict:
     from pycocotools import mask as coco_mask
 
     return coco_mask.encode(np.asfortranarray(np.asarray(mask) != 0, dtype=np.uint8))
+
+
+def annotation_area(annotation: Mapping[str, Any]) -> float:
+    """Square pixels of a COCO annotation's mask, in run lengths, or of its box where it has none."""
+    if "segmentation" not in annotation:
+        return annotation["bbox"][2] * annotation["bbox"][3]
+    from pycocotools import mask as coco_mask
+
+    return float(coco_mask.area(annotation["segmentation"]))
 
 
 def encode_label(labels: np.ndarray, value: int, first: int, last: int) -> dict:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn_keras.data import Annotations, Dataset, make_annotations
+from mrcnn_keras.data import Annotations, Dataset, make_annotations, rle
 
 _PIXEL_DIGITS = 2
 _LEAST_SIDE = 0.1  # pixels
@@ -70,19 +70,10 @@ def as_record(name: str, found: Any, category_ids: Sequence[int]) -> dict[str, A
     objects = []
     for one in found.to_coco(None, category_ids):
         del one["image_id"]
-        area = _area(one)
+        area = round(rle.annotation_area(one), _PIXEL_DIGITS)
         if min(one["bbox"][2:]) >= _LEAST_SIDE and area > 0:
             objects.append({**one, "bbox": [round(side, _PIXEL_DIGITS) for side in one["bbox"]], "area": area})
     return {"file_name": name, "height": height, "width": width, "objects": objects}
-
-
-def _area(one: Mapping[str, Any]) -> float:
-    """Square pixels of the mask, or of the box where there is none."""
-    if "segmentation" not in one:
-        return round(one["bbox"][2] * one["bbox"][3], _PIXEL_DIGITS)
-    from pycocotools import mask as mask_utils
-
-    return float(mask_utils.area(one["segmentation"]))
 
 
 def origin(model: Any, folder: Any, labelled: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,12 +39,10 @@ class Source:
         return str(self.path)
 
     def stamp(self) -> list[int]:
-        """Bytes, and when it was last changed; empty where there is no file. Another stamp is another content."""
-        try:
-            state = os.stat(self.path)
-        except OSError:
-            return []
-        return [state.st_size, state.st_mtime_ns]
+        """Of the file, see `data.files.file_stamp`."""
+        from mrcnn_keras.data.files import file_stamp
+
+        return file_stamp(self.path)
 
 
 def given(text: str) -> pathlib.Path:

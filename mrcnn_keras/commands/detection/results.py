@@ -73,6 +73,8 @@ def write_results(
 
     Returns: how many images and annotations.
     """
+    from mrcnn_keras.data.rle import annotation_area
+
     beside, number = path.with_name(f"{path.name}.new"), 0
     with open(beside, "w") as file:
         file.write("{")
@@ -87,19 +89,10 @@ def write_results(
         for image_id, record in enumerate(records(), start=1):
             for one in record["found"]:
                 number += 1
-                annotation = {"id": number, "image_id": image_id, "iscrowd": 0, "area": _area(one), **one}
+                annotation = {"id": number, "image_id": image_id, "iscrowd": 0, "area": annotation_area(one), **one}
                 file.write((",\n" if number > 1 else "\n") + json.dumps(annotation))
         file.write("\n]}\n")
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
     return images, number
-
-
-def _area(one: Mapping[str, Any]) -> float:
-    """Square pixels of the mask, or of the box where there is none."""
-    if "segmentation" not in one:
-        return one["bbox"][2] * one["bbox"][3]
-    from pycocotools import mask as mask_utils
-
-    return float(mask_utils.area(one["segmentation"]))
