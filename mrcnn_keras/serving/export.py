@@ -102,9 +102,10 @@ def _checked(
 
 def _save(model: Any, path: pathlib.Path, serving: Serving) -> None:
     server = tf.Module()  # tracks the variables only: a whole Keras model would add thousands of functions
-    first = ("rpn_backbone/", "rpn_fpn/") if model.config.training_stages == "alternating" else ()
-    # Of the first step of alternating training there is nothing in the graph.
-    server.weights = [variable.value for variable in model.variables if not variable.path.startswith(first)]
+    variables = model.variables
+    if model.config.training_stages == "alternating":  # of whose first step there is nothing in the graph
+        variables = [one for one in variables if not one.path.startswith(("rpn_backbone/", "rpn_fpn/"))]
+    server.weights = [variable.value for variable in variables]
     with ops.use_implementation("cropped"):
         signatures = make_signatures(model, serving)
     tf.saved_model.save(server, str(path), signatures=signatures)
