@@ -224,8 +224,12 @@ class MaskRCNN(Trainer):
         return SeveralPasses(self._passes, c, augmentation, merging, rpn)
 
     def _detect_in_passes(self, several, images, batch_size, masks, proposals):
+        if isinstance(proposals, (str, os.PathLike)):
+            raise ValueError(f"proposals={str(proposals)!r}: expected an array of boxes for each image, or a MaskRCNN; "
+                             "evaluate_coco and fit take files")  # fmt: skip
         if proposals is not None and len(proposals) != len(images):
-            raise ValueError(f"proposals of {len(proposals)} images were given for {len(images)} images")
+            raise ValueError(f"proposals of {len(proposals)} images were given for {len(images)} images; expected a "
+                             "list of arrays (N, 4), one for each image")  # fmt: skip
         found, step = [], batch_size * self.local_replicas
         for first in range(0, len(images), step):
             parts = _parts(images[first : first + step], batch_size)
