@@ -105,8 +105,8 @@ def onnx_file_runs_as_written():
 
 @pytest.mark.slow
 def test_keypoints_run_as_written(tmp_path, monkeypatch, capsys, shrink):
-    sides = {"image_min_side": 64, "image_max_side": 64, "train_min_sides": (), "max_detections": 5}
-    shrink("keypoint_mask_rcnn_resnet50_fpn", **sides, keypoint_head_dim=8, score_threshold=0.0)
+    sides = {"image_min_side": 64, "image_max_side": 64, "train_min_sides": (), "min_side_sampling": "choice"}
+    shrink("keypoint_mask_rcnn_resnet50_fpn", **sides, keypoint_head_dim=8, score_threshold=0.0, max_detections=5)
     monkeypatch.chdir(tmp_path)
     write_people(tmp_path / "train2017", tmp_path / "person_keypoints_train2017.json")
     (tmp_path / "photo.jpg").write_bytes((tmp_path / "train2017" / "0.jpg").read_bytes())
