@@ -218,15 +218,15 @@ class MaskRCNN(Trainer):
         if usual and not isinstance(score_threshold, Mapping):
             return None
         merging = Merging(thresholds, c.max_detections, c.nms_threshold, soft_nms_sigma)
+        if isinstance(proposals, (str, os.PathLike)):
+            raise ValueError(f"proposals={str(proposals)!r}: expected an array of boxes for each image, or a MaskRCNN; "
+                             "evaluate_coco and fit take files")  # fmt: skip
         rpn = proposals._passes if isinstance(proposals, MaskRCNN) else None
         if rpn is not None:
             _check_inputs(c, proposals.config)
         return SeveralPasses(self._passes, c, augmentation, merging, rpn)
 
     def _detect_in_passes(self, several, images, batch_size, masks, proposals):
-        if isinstance(proposals, (str, os.PathLike)):
-            raise ValueError(f"proposals={str(proposals)!r}: expected an array of boxes for each image, or a MaskRCNN; "
-                             "evaluate_coco and fit take files")  # fmt: skip
         if proposals is not None and len(proposals) != len(images):
             raise ValueError(f"proposals of {len(proposals)} images were given for {len(images)} images; expected a "
                              "list of arrays (N, 4), one for each image")  # fmt: skip
