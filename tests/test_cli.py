@@ -266,6 +266,7 @@ def test_options_of_detect_are_checked(coco, trained, capsys):
         (("--soft-nms", "0"), "above 0"),
         (("--class-score", "circle"), "NAME=S"),
         (("--class-score", "circle=1.5"), "from 0 to 1"),
+        (("--class-score", "cell=0.3"), "the model's classes are circle"),
         (("--tiles", "big"), "whole number"),
     ):
         assert run("evaluate", *data, *words) == 2

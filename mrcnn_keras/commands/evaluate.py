@@ -37,10 +37,15 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print a table; 1 if images were left out."""
     from mrcnn_keras.data import CocoDataset
     from mrcnn_keras.evaluation import evaluate_coco, format_class_table, format_table
+    from mrcnn_keras.inference.merging import class_thresholds
 
     dataset = CocoDataset(args.images, args.annotations, skip_broken=args.skip_broken, classes=args.classes)
     model = load_model(args.model, options.settings(args), args.replicas)
-    given = {"proposals": args.proposals} if args.proposals else {}
+    how, given = options.detect_options(args), {"proposals": args.proposals} if args.proposals else {}
+    try:
+        class_thresholds(how.get("score_threshold"), model.config)
+    except ValueError as error:
+        raise options.UsageError(f"--class-score: {error}") from error
     metrics = evaluate_coco(
         model,
         dataset,
@@ -49,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         verbose=sys.stdout.isatty(),
         per_class=args.per_class,
         results_folder=args.results,
-        detect_options={**options.detect_options(args), **given},
+        detect_options={**how, **given},
     )
     format_table(metrics, title=f"{args.model} on {min(len(dataset), args.max_images or len(dataset))} images")
     if args.per_class:
