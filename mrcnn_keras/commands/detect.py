@@ -121,7 +121,12 @@ def _check_out(args: argparse.Namespace, journal: Journal, sources: Sequence[inp
             f"{args.out} has results of a run that differs in its inputs: {other} is not among them now; add it, or "
             "--restart begins anew, another --out leaves it alone"
         )
-    targets = [args.out / RESULTS, *(source.target for source in sources if not args.no_pictures)]
+    pages = [inputs.page_path(args.out, number) for number in range(1, inputs.MOST_PAGES + 1)] if args.gallery else []
+    given = {os.path.realpath(source.path) for source in sources}
+    page = next((path for path in pages if os.path.realpath(path) in given), None)
+    if page is not None:
+        raise options.UsageError(f"{page} is an input, and --gallery writes there; choose another --out")
+    targets = [args.out / RESULTS, *pages, *(source.target for source in sources if not args.no_pictures)]
     there = next((path for path in targets if os.path.lexists(path)), None)
     if there is not None and journal.categories is None and not args.restart:
         told = "choose another --out, or write over it with --restart"

@@ -256,6 +256,18 @@ def test_the_results_are_a_coco_file(run, photos, tmp_path, capsys):
     assert evaluation.stats[0] == pytest.approx(1.0)
 
 
+def test_a_gallery_takes_no_place_of_the_users(run, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "gallery_3.png").write_bytes(b"mine")
+    assert run(photos / "late", "--out", out, "--gallery", "1x2") == 2
+    assert "gallery_3.png is there" in capsys.readouterr().err
+    (out / "gallery_3.png").write_bytes((photos / "late" / "30.png").read_bytes())
+    assert run(out / "gallery_3.png", "--out", out) == 0
+    assert run(out / "gallery_3.png", "--out", out, "--gallery", "1x2") == 2
+    assert "is an input" in capsys.readouterr().err and (out / "gallery_3.png").exists()
+
+
 def test_fewer_pages_leave_no_old_ones(run, photos, tmp_path):
     words = [photos / "late", "--out", tmp_path / "out", "--no-pictures", "--gallery", "1x2"]
     run(*words, "--gallery-pages", 3)

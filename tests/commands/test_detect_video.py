@@ -194,7 +194,7 @@ def test_half_a_video_is_told(run, tmp_path, capsys):
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     run(half, "--out", tmp_path / "out", "--no-pictures")
     told = capsys.readouterr().err
-    assert "half.mp4" in told and (f"tells of {FRAMES} frames" in told or "failed" in told)
+    assert "half.mp4" in told and f"tells of {FRAMES} frames" in told
 
 
 def test_a_camera_that_is_not_there_is_named(run, tmp_path, capsys):
