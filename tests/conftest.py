@@ -7,9 +7,15 @@ import sys
 
 import pytest
 
+from . import resources
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(resources)
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +35,22 @@ def load_sample(monkeypatch):
     yield importlib.import_module
     for path in folder.glob("*.py"):
         sys.modules.pop(path.stem, None)
+
+
+@pytest.fixture(scope="module")
+def eager_training():
+    """Train without graphs in a module, which saves the seconds of tracing them: for tests of anything but graphs.
+
+    A test that is about graphs says `compile(run_eagerly=False)`.
+    """
+    from mrcnn_keras.training.trainer import Trainer
+
+    compile = Trainer.compile
+
+    def compile_eagerly(model, optimizer=None, **options):
+        eagerly = not options.get("jit_compile")
+        compile(model, optimizer, **{"run_eagerly": eagerly, **options})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "compile", compile_eagerly)
+        yield

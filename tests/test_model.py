@@ -11,6 +11,8 @@ from PIL import Image
 from mrcnn_keras import MaskRCNN, MaskRCNNConfig, NonFiniteLossError
 from mrcnn_keras.data import Dataset, ShapesDataset, make_annotations
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 TINY = {
     "num_classes": 3,
     "image_min_side": 64,

@@ -1,10 +1,9 @@
 """Feature pyramid network (Lin et al., CVPR 2017)."""
 
-import functools
-
 import keras
 import tensorflow as tf
 
+from .. import ops
 from ..layers.conv_norm import ConvNorm
 from ..layers.normed import NormedLayer
 
@@ -37,7 +36,7 @@ class FPN(NormedLayer):
     def call(self, inputs, training=None):
         merged = [lateral(x, training=training) for x, lateral in zip(inputs, self.laterals, strict=True)]
         for index in (2, 1, 0):
-            merged[index] = add_upsampled(merged[index], merged[index + 1])
+            merged[index] = add_upsampled(merged[index], merged[index + 1], training)
         levels = [output(x, training=training) for x, output in zip(merged, self.outputs, strict=True)]
         return [*levels, levels[-1][:, ::2, ::2]]
 
@@ -50,14 +49,20 @@ class FPN(NormedLayer):
         return {**super().get_config(), "channels": self.channels}
 
 
-def add_upsampled(fine: tf.Tensor, coarse: tf.Tensor) -> tf.Tensor:
-    """`fine` (B, 2H, 2W, C) plus `coarse` (B, H, W, C) repeated twice along both sides."""
-    return tf.ensure_shape(_add_upsampled(fine, coarse), fine.shape)
+def add_upsampled(fine: tf.Tensor, coarse: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    """Add a level to the next finer one.
+
+    Args:
+        fine: (B, 2H, 2W, C).
+        coarse: (B, H, W, C), which is repeated twice along both sides.
+        training: whether a gradient will be taken, which is then computed fast. Served graphs do without it.
+
+    Returns: (B, 2H, 2W, C).
+    """
+    total = ops.call_with_gradient(_add_upsampled, fine, coarse) if training else _add_upsampled(fine, coarse)[0]
+    return tf.ensure_shape(total, fine.shape)
 
 
-# A function of its own, traced once for all models: TensorFlow never forgets the graph around a custom gradient.
-@functools.partial(tf.function, reduce_retracing=True, autograph=False)
-@tf.custom_gradient
 def _add_upsampled(fine, coarse):
     batch, height, width, channels = tf.unstack(tf.shape(coarse))
     blocks = tf.reshape(fine, [batch, height, 2, width, 2, channels])

@@ -113,7 +113,7 @@ class ResNet(NormedLayer):
         if isinstance(block, NonLocal):
             return block(inputs)
         if training and self.gradient_checkpointing and block.trainable:
-            return tf.recompute_grad(lambda x: block(x, training=True))(inputs)
+            return ops.call_and_recompute(lambda x: block(x, training=True), inputs)
         return block(inputs, training=training)
 
     def _pool(self, inputs):

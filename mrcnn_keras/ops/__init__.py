@@ -12,6 +12,7 @@ from mrcnn_keras.ops._onnx import (
 from mrcnn_keras.ops._status import Status, status
 from mrcnn_keras.ops._tracing import compiling_with_xla
 from mrcnn_keras.ops.conv3x3 import conv3x3
+from mrcnn_keras.ops.gradients import call_and_recompute, call_with_gradient
 from mrcnn_keras.ops.roi_align import multilevel_roi_align
 from mrcnn_keras.ops.roi_pool import multilevel_roi_pool, multilevel_roi_warp
 
@@ -19,6 +20,8 @@ __all__ = [
     "ONNX_PLACEHOLDER",
     "Status",
     "by_level",
+    "call_and_recompute",
+    "call_with_gradient",
     "compiling_with_xla",
     "conv3x3",
     "is_tracing_for_onnx",

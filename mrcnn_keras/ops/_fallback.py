@@ -15,6 +15,8 @@ from mrcnn_keras.ops import _fallback_max as largest
 from mrcnn_keras.ops._geometry import taps
 from mrcnn_keras.ops._rois import Chunks, Rois, make_chunks, make_rois, over_trips
 from mrcnn_keras.ops._spec import Spec
+from mrcnn_keras.ops._tracing import compiling_with_xla
+from mrcnn_keras.ops.gradients import call_with_gradient
 
 # One (chunk, P, P, C) float32 tensor of the forward loop: half a MiB, for the processor's cache.
 _CHUNK_ELEMENTS = 1 << 17
@@ -26,14 +28,17 @@ _TAPS = 6
 def roi_align_tensorflow(feature_maps: Sequence, boxes, image_index, level, spec: Spec) -> tf.Tensor:
     """Same arguments, values and gradients as the compiled operation; see `multilevel_roi_align`."""
     boxes, image_index, level = (tf.stop_gradient(t) for t in (boxes, image_index, level))
-    if tf.executing_eagerly():  # an eager loop is slow
-        channels = feature_maps[0].shape[-1]
-        return _as_function(spec, channels)(tuple(feature_maps), boxes, image_index, level)
-    return _roi_align(tuple(feature_maps), boxes, image_index, level, spec)
+    if compiling_with_xla():  # which needs the sizes of this call
+        return _roi_align(tuple(feature_maps), boxes, image_index, level, spec)
+    channels = feature_maps[0].shape[-1]
+    pooled = _as_function(spec, channels)(tuple(feature_maps), boxes, image_index, level)
+    return tf.ensure_shape(pooled, (boxes.shape[0], *spec.output_size, channels))
 
 
 @functools.lru_cache(maxsize=64)
 def _as_function(spec, channels):
+    """The operation as a function that is traced once for all models, as tracing it takes long."""
+
     def pool(feature_maps, *rois):  # retracing is reduced by forgetting sizes, and the channels must be known
         feature_maps = [tf.ensure_shape(m, (None, None, None, channels)) for m in feature_maps]
         return _roi_align(feature_maps, *rois, spec)
@@ -49,7 +54,6 @@ def _roi_align(feature_maps, boxes, image_index, level, spec):
     rois = make_rois(shapes, boxes, image_index, level, spec)
     chunks = make_chunks(rois, max(1, _CHUNK_ELEMENTS // (spec.output_size[0] * spec.output_size[1] * channels)))
 
-    @tf.custom_gradient
     def pool(*maps):
         table = _table(maps)
         if spec.reduce == "max":
@@ -67,7 +71,7 @@ def _roi_align(feature_maps, boxes, image_index, level, spec):
 
         return pooled, gradient
 
-    return tf.ensure_shape(pool(*feature_maps), (boxes.shape[0], *spec.output_size, channels))
+    return tf.ensure_shape(call_with_gradient(pool, *feature_maps), (boxes.shape[0], *spec.output_size, channels))
 
 
 def _checks(feature_maps, boxes, image_index, level):

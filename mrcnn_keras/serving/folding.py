@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mrcnn_keras.layers.conv_norm import ConvNorm
 from mrcnn_keras.layers.norm import BatchNorm
+from mrcnn_keras.utils.keras_policy import keras_dtype_policy
 
 # Norms that are a scale and a shift at inference.
 _FOLDED = ("frozen", "batch", "sync_batch")
@@ -23,15 +24,12 @@ def fold_norms(model: Any, precision: str = "float32") -> Any:
 
     Returns: the copy, not compiled and not for training; the model itself where nothing is to be done.
     """
-    config, policy = model.config, keras.config.dtype_policy()
+    config = model.config
     changes = {name: "none" for name in _FIELDS if getattr(config, name) in _FOLDED}
     if not changes and model.get_layer("backbone").compute_dtype == keras.dtype_policies.get(precision).compute_dtype:
         return model
-    keras.config.set_dtype_policy(precision)
-    try:
+    with keras_dtype_policy(precision):
         folded = type(model)(config.replace(**changes))
-    finally:
-        keras.config.set_dtype_policy(policy)
     taken: set[int] = set()
     for own, given in zip(_conv_norms(folded), _conv_norms(model), strict=True):
         if own.norm is None and isinstance(given.norm, BatchNorm):

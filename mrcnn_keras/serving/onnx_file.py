@@ -10,6 +10,7 @@ from typing import Any
 
 from mrcnn_keras.serving import model_info
 from mrcnn_keras.serving.network_function import image_dtype_for, network_function
+from mrcnn_keras.utils.keras_policy import keras_dtype_policy
 
 OPSETS = range(16, 19)  # RoiAlign aligns from 16 on; tf2onnx goes up to 18
 _PACKAGES = ("onnx", "tf2onnx")
@@ -88,16 +89,10 @@ def require_onnx() -> None:
 
 def _in_float32(model: Any) -> Any:
     """The model, or its copy that computes in float32: few runtimes have kernels for bfloat16."""
-    import keras
-
     if model.get_layer("backbone").compute_dtype == "float32":
         return model
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with keras_dtype_policy("float32"):
         copy = type(model)(model.config)
-    finally:
-        keras.config.set_dtype_policy(policy)
     copy.set_weights(model.get_weights())
     return copy
 

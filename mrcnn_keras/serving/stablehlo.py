@@ -1,5 +1,6 @@
 """A model as StableHLO, for XLA's runtimes: JAX, PJRT plugins, compilers that read StableHLO."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,6 +16,8 @@ from mrcnn_keras.serving.export import PRECISIONS
 from mrcnn_keras.serving.folders import check_folder, replacing
 from mrcnn_keras.serving.folding import fold_norms
 from mrcnn_keras.serving.network_function import fixed_input_size, image_dtype_for, network_function
+from mrcnn_keras.utils.keras_policy import keras_dtype_policy
+from mrcnn_keras.utils.processes import map_in_processes
 
 # Everything since reads it. MLIR's text, and its bytecode as such, change from one version of MLIR to the next.
 STABLEHLO_VERSION = "1.0.0"
@@ -67,17 +70,16 @@ def export_stablehlo(
     shape = (batch_size, *fixed_input_size(model.config, input_size))
     image_dtype = image_dtype_for(model.config, image_dtype)
     network = fold_norms(model, PRECISIONS[precision])
-    function, specs = network_function(network, image_dtype, shape, jit_compile=True)
-    module = lower(function, specs)
-    artifact = _portable(module)
-    weights = _weights(function.get_concrete_function(*specs), network)
-    names = [*(spec.name for spec in specs), *weights]
-    description = _describe(module, names, sorted(network.output)) | {
+    lowered = _lower_elsewhere(_Network(type(network), network.config, PRECISIONS[precision], image_dtype, shape))
+    values = {variable.path: variable for variable in network.variables}
+    weights = {name: np.asarray(values[name]) for name in lowered.weights}
+    names = [*lowered.inputs, *weights]
+    description = _describe(lowered.module, names, sorted(network.output)) | {
         "model_info": json.loads(model_info.to_json(model.config))
     }
     with replacing(path) as partial:
         partial.mkdir()
-        (partial / MODULE).write_bytes(artifact)
+        (partial / MODULE).write_bytes(lowered.artifact)
         np.savez(partial / WEIGHTS, **weights)
         (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
     return path
@@ -90,6 +92,45 @@ def _check(config: Any, batch_size: int, precision: str) -> None:
         raise ValueError(f"precision={precision!r}: expected one of {', '.join(PRECISIONS)}")
     if config.roi_op == "crop_and_resize":
         raise ValueError("XLA has no roi_op='crop_and_resize'; give the config 'align'")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Network:
+    """What another process needs to trace a network; the weights are arguments of the module, so they are not in it."""
+
+    model_class: type
+    config: Any
+    dtype_policy: str
+    image_dtype: str
+    shape: tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lowered:
+    """A network as StableHLO: the module's text and file, and the names of its arguments in order."""
+
+    module: str
+    artifact: bytes
+    inputs: list[str]
+    weights: list[str]
+
+
+def _lower_elsewhere(network: _Network) -> _Lowered:
+    """Lower a network in another process, as TensorFlow keeps some 40 MB for ever of each one that it lowers."""
+    if network.model_class.__module__ == "__main__":  # a script's or notebook's own class, unknown to other processes
+        return _lower_network(network)
+    (lowered,) = map_in_processes(_lower_network, [network], jobs=1)
+    return lowered
+
+
+def _lower_network(network: _Network) -> _Lowered:
+    with keras_dtype_policy(network.dtype_policy):
+        model = network.model_class.blank(network.config)
+    function, specs = network_function(model, network.image_dtype, network.shape, jit_compile=True)
+    module = lower(function, specs)
+    paths = {id(variable.value.handle): variable.path for variable in model.variables}
+    taken = [paths[id(handle)] for handle in function.get_concrete_function(*specs).captured_inputs]
+    return _Lowered(module, _portable(module), [spec.name for spec in specs], taken)
 
 
 def lower(function: Any, specs: list) -> str:
@@ -110,13 +151,6 @@ def lower(function: Any, specs: list) -> str:
     if targets := stablehlo_text.call_targets(text):
         raise RuntimeError(f"the model needs {', '.join(targets)}, which StableHLO does not have")
     return text
-
-
-def _weights(traced: Any, network: Any) -> dict[str, np.ndarray]:
-    """The weights by name, in the order in which the function takes them after its own arguments."""
-    paths = {id(variable.value.handle): variable for variable in network.variables}
-    taken = [paths[id(handle)] for handle in traced.captured_inputs]
-    return {variable.path: np.asarray(variable) for variable in taken}
 
 
 def _describe(module: str, argument_names: list[str], result_names: list[str]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mrcnn_keras.data import CocoDataset, ValidationReport, validate_coco
-from mrcnn_keras.data.validation import KINDS, crossing, findings, processes, validate
+from mrcnn_keras.data.validation import KINDS, crossing, findings, validate
+from mrcnn_keras.utils import processes
 
 from ..validation_faults import FAULTS, NAN, Planted
 from ..validation_files import CAT, COUNT, CROWD, PERSON, TREE, write_annotations

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from mrcnn_keras.data.cpus import usable_cpus
 from mrcnn_keras.data.validation.findings import KINDS, FindingLog, Note, make_finding
 from mrcnn_keras.data.validation.inventory import Inventory
-from mrcnn_keras.data.validation.processes import map_in_processes
 from mrcnn_keras.data.validation.report import ValidationReport
 from mrcnn_keras.data.validation.statistics import Tally
 from mrcnn_keras.data.validation.worker import Task, Worker
+from mrcnn_keras.utils.processes import map_in_processes
 
 # Images handed to a process at a time.
 _IMAGES = 16

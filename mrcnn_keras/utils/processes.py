@@ -1,4 +1,4 @@
-"""A function applied in other processes, which know nothing of the script that called."""
+"""Functions that run in other processes, which do not run the caller's script."""
 
 import contextlib
 import json
@@ -16,12 +16,16 @@ _CODE = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name_
 
 
 def map_in_processes(function: Callable[[Any], Any], items: Iterable[Any], jobs: int) -> Iterator[Any]:
-    """What `map` gives, in the same order.
+    """Apply a function to items in other processes; like `map`, the results come in the order of the items.
 
     Args:
-        function: can be pickled, and so can what it takes and returns; what it raises, this raises.
+        function: a function of a module, not of the script that runs; its argument and result can be pickled.
         items: its arguments.
         jobs: number of processes, >= 1.
+
+    Raises:
+        OSError: a process ended before it answered.
+        Exception: whatever the function raises.
     """
     idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
 
@@ -40,7 +44,7 @@ def map_in_processes(function: Callable[[Any], Any], items: Iterable[Any], jobs:
 
 
 def serve() -> None:
-    """What the other process does: it reads a function and its arguments, and writes what comes out."""
+    """Read a function and its arguments from standard input and write its results, in the other process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends this process
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     function = pickle.load(source)
