@@ -1,4 +1,4 @@
-# make demo | test | test-fast | lint | bench | clean
+# make demo | test | test-all | lint | bench | clean
 # The first of them makes .venv with the python3 on PATH (or PYTHON=...) and installs everything there.
 
 PYTHON ?= python3
@@ -14,16 +14,20 @@ BUILD_NEEDS := "tensorflow>=2.21,<2.22" "setuptools>=77" wheel
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-fast lint bench picture install clean distclean
+.PHONY: demo test test-all lint bench picture install clean distclean
 
 demo: $(STAMP)
 	$(BIN)/mrcnn-keras demo --out demo
 
-test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-test-fast: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+# Every part of the package, in minutes: for each change.
+test: lint
+	$(PYTEST) -m "not slow"
+
+# That, and then what takes longer.
+test-all: test
+	$(PYTEST) -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

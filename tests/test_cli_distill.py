@@ -1,27 +1,21 @@
 """`mrcnn-keras distill`, and `train` on what it has written."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from mrcnn_keras import cli
 from mrcnn_keras.data import StickFiguresDataset
 from mrcnn_keras.evaluation import coco_ground_truth
 
+from .command_line import run
+from .tiny import tiny_settings
+
 PRESET = "keypoint_mask_rcnn_narrow_fpn"
-TINY = ["fpn_channels=8", "box_head_dim=8", "keypoint_head_dim=8", "keypoint_head_convs=1", "mask_head_dim=8",
-        "image_min_side=64", "image_max_side=64", "batch_size=2", "rpn_post_nms_topk_test=5", "max_detections=3",
-        "score_threshold=0.0", "backbone_blocks=1,1,1,1", "tta_scales=0.5,1"]  # fmt: skip
-SETTINGS = [word for setting in TINY for word in ("--set", setting)]
-
-
-def run(*words):
-    return cli.main([str(word) for word in words])
+SETTINGS = tiny_settings(tta_scales=(0.5, 1.0), rpn_post_nms_topk_test=5, max_detections=3)
+pytestmark = pytest.mark.usefixtures("eager_training")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +46,7 @@ def model(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("model") / "model.keras"
     names = mk.data.dataset.names_of(StickFiguresDataset, keypoints=True)
-    mk.MaskRCNN.from_preset(PRESET, **dict(map(options.setting, TINY)), **names).save(path)
+    mk.MaskRCNN.from_preset(PRESET, **dict(map(options.setting, SETTINGS[1::2])), **names).save(path)
     return path
 
 
@@ -60,7 +54,7 @@ def words_of(people):
     return ["--labelled-images", people / "labelled", "--labelled-annotations", people / "people.json"]
 
 
-@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:going on with other settings")  # that is, more steps
 def test_photos_are_labelled_and_trained_on_and_the_training_goes_on(people, model, tmp_path, capsys):
     out = tmp_path / "labels" / "photos.json"
     words = ["distill", "--model", model, *words_of(people), "--images", people / "photos"]
@@ -104,11 +98,3 @@ def test_mistakes_are_named(people, tmp_path, capsys):
     (tmp_path / "dogs.json").write_text(json.dumps(content))
     dogs = ["--distilled-images", people / "labelled", "--distilled-annotations", tmp_path / "dogs.json"]
     assert run(*data, *dogs) == 2 and "1 classes (dog" in capsys.readouterr().err
-
-
-def test_help_without_tensorflow():
-    code = (
-        "import sys; from mrcnn_keras.cli import main; main(['distill', '--help']); print('tensorflow' in sys.modules)"
-    )
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert child.stdout.split()[-1] == "False" and "--labelled-annotations" in child.stdout

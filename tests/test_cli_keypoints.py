@@ -6,18 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcnn_keras import cli
 from mrcnn_keras.data import StickFiguresDataset
 from mrcnn_keras.evaluation import coco_ground_truth
 
-TINY = ["fpn_channels=8", "box_head_dim=8", "keypoint_head_dim=8", "keypoint_head_convs=1", "image_min_side=64",
-        "image_max_side=64", "batch_size=2", "rpn_post_nms_topk_test=5", "max_detections=3", "score_threshold=0.0",
-        "backbone_blocks=1,1,1,1"]  # fmt: skip
-SETTINGS = [word for setting in TINY for word in ("--set", setting)]
+from .command_line import run
+from .tiny import tiny_settings
 
-
-def run(*words):
-    return cli.main([str(word) for word in words])
+SETTINGS = tiny_settings()
+pytestmark = pytest.mark.usefixtures("eager_training")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +36,7 @@ def people(tmp_path_factory):
 def test_training_evaluating_and_detecting_people(people, tmp_path, capsys):
     data = ["--images", people, "--annotations", people / "people.json"]
     out = tmp_path / "out"
-    assert run("train", *data, "--preset", "keypoint_rcnn_narrow_fpn", "--out", out, "--steps", 2, *SETTINGS) == 0
+    assert run("train", *data, "--preset", "keypoint_rcnn_narrow_fpn", "--out", out, "--steps", 1, *SETTINGS) == 0
     assert "1 of 5 images have no labelled keypoint" in capsys.readouterr().out
     assert run("evaluate", *data, "--model", out / "last.keras", "--out", tmp_path / "metrics.json") == 0
     assert "points" in capsys.readouterr().out

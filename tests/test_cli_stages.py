@@ -9,8 +9,12 @@ from mrcnn_keras import MaskRCNN
 from mrcnn_keras.data import ProposalFile
 
 from .coco_files import write_shapes
-from .test_cli import SETTINGS, run
+from .command_line import run
+from .tiny import tiny_settings
 
+pytestmark = pytest.mark.usefixtures("eager_training")
+
+SETTINGS = tiny_settings(rpn_post_nms_topk_test=10)
 STAGE_WISE = ["--set", "training_stages=stage_wise", "--set", "stage_proposals=stored"]
 
 
@@ -27,7 +31,7 @@ def train(data):
 
 
 @pytest.fixture(scope="module")
-def trained(train, tmp_path_factory):
+def trained(train, tmp_path_factory, eager_training):
     """The folder of a stage-wise training of two steps a stage."""
     out = tmp_path_factory.mktemp("trained")
     assert train(out, "--steps", 2, *STAGE_WISE) == 0
@@ -60,9 +64,13 @@ def test_a_training_killed_between_two_stages_goes_on(train, trained, tmp_path, 
         np.testing.assert_array_equal(one, other)
 
 
-def test_proposals_of_a_file_are_as_good_as_the_rpns_own(data, trained, proposals, tmp_path):
+def test_a_file_has_the_proposals_of_each_image(proposals):
     file = ProposalFile(proposals)
     assert list(file) == [f"{i}.png" for i in range(6)] and file.most == 10
+
+
+@pytest.mark.slow
+def test_proposals_of_a_file_are_as_good_as_the_rpns_own(data, trained, proposals, tmp_path):
     found = {}
     for name, more in {"own": [], "file": ["--proposals", proposals]}.items():
         words = ["evaluate", "--model", trained / "last.keras", *data, "--results", tmp_path / name, *more]
@@ -75,6 +83,7 @@ def test_proposals_of_a_file_are_as_good_as_the_rpns_own(data, trained, proposal
         assert one["score"] == pytest.approx(other["score"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_heads_learn_on_a_file(train, data, trained, proposals, tmp_path, capsys):
     validation = [f"--validation-{word[2:]}" if str(word).startswith("--") else word for word in data]
     words = "--steps", 2, "--weights", trained / "last.keras", *validation, "--proposals", proposals

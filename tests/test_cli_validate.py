@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -11,9 +10,8 @@ import pytest
 
 from mrcnn_keras import cli
 
+from .command_line import ROOT, run_without_tensorflow
 from .validation_files import TREE, write_annotations, write_dataset
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -97,13 +95,8 @@ def test_wrong_usage_gives_status_2(sound, changed, word, capsys):
 
 def test_tensorflow_is_not_imported(sound, tmp_path):
     plant(tmp_path, sound[0])
-    code = (
-        "import sys; from mrcnn_keras.cli import main; status = main(sys.argv[1:]); "
-        "print('tensorflow' in sys.modules, 'keras' in sys.modules, status)"
-    )
-    words = [sys.executable, "-c", code, *sound[1]]
-    child = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
-    assert child.stdout.split()[-3:] == ["False", "False", "1"], child.stderr
+    (told,) = run_without_tensorflow([("mrcnn_keras.cli", sound[1])])
+    assert (told["status"], told["imported"]) == (1, []), told["output"]
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")

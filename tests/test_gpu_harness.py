@@ -45,6 +45,7 @@ def test_compiler_that_fails(harness, monkeypatch, capsys, tmp_path):
     assert "failed with status 3" in said and "no such header" in said and "-arch=all-major" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc")
 def test_kernels_compile_and_link(harness, monkeypatch, capsys):
     monkeypatch.setattr(harness, "find_nvcc", lambda: shutil.which("nvcc"))

@@ -8,41 +8,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mrcnn_keras import MaskRCNN, MaskRCNNConfig, NonFiniteLossError
+from mrcnn_keras import MaskRCNN, NonFiniteLossError
 from mrcnn_keras.data import Dataset, ShapesDataset, make_annotations
 
+from .tiny import tiny_config, tiny_model
+
 pytestmark = pytest.mark.usefixtures("eager_training")
-
-TINY = {
-    "num_classes": 3,
-    "image_min_side": 64,
-    "image_max_side": 64,
-    "backbone_blocks": (1, 1, 1, 1),
-    "stem_channels": 8,
-    "res2_channels": 16,
-    "width_per_group": 8,
-    "fpn_channels": 8,
-    "box_head_dim": 16,
-    "mask_head_dim": 8,
-    "backbone_norm": "batch",
-    "freeze_at": 0,
-    "anchor_sizes": (8, 16, 32, 64, 128),
-    "rpn_post_nms_topk_train": 30,
-    "rpn_post_nms_topk_test": 20,
-    "roi_batch_size": 16,
-    "max_detections": 10,
-    "score_threshold": 0.0,
-    "gt_mask_size": 28,
-    "batch_size": 2,
-    "norm_groups": 4,
-}
-
 
 MOVING = ("moving_mean", "moving_variance", "draws")
 
 
 def tiny(**fields) -> MaskRCNN:
-    return MaskRCNN(MaskRCNNConfig(**{**TINY, **fields}))
+    return tiny_model(**{"backbone_norm": "batch", **fields})
 
 
 def shapes(count=8, seed=0):
@@ -78,8 +55,9 @@ class NoObjects(Dataset):
 
 @pytest.fixture(scope="module")
 def trained():
+    """A model after two epochs in graph mode, as a user trains, and its history."""
     model = tiny()
-    model.compile()
+    model.compile(run_eagerly=False)
     history = fit(model, validation_data=shapes(3, seed=1), epochs=2)
     return model, history
 
@@ -96,7 +74,7 @@ def test_fit_reports_every_loss_and_the_learning_rate(trained):
 
 def test_training_lowers_the_loss():
     model = tiny()
-    model.compile(learning_rate=0.01)
+    model.compile(learning_rate=0.01, run_eagerly=False)
     data = shapes(2)
     first = fit(model, data, steps_per_epoch=5).history["loss"][0]
     fit(model, data, steps_per_epoch=30)
@@ -108,7 +86,7 @@ def test_one_seed_one_result():
     for seed in (0, 0, 1):
         model = tiny(seed=seed)
         model.compile()
-        fit(model, steps_per_epoch=4)
+        fit(model, steps_per_epoch=2)
         runs.append(weights(model))
     assert_same(runs[0], runs[1])
     assert any((runs[0][path] != runs[2][path]).any() for path in runs[0])
@@ -251,7 +229,7 @@ def test_save_and_load_detect_the_same(trained, tmp_path):
 
 
 def test_a_blank_model_is_the_same_but_for_its_kernels():
-    config = MaskRCNNConfig(**TINY)
+    config = tiny_config()
     drawn, blank, again = MaskRCNN(config), MaskRCNN.blank(config), MaskRCNN(config)
     assert_same(weights(drawn), weights(again))
     assert [(v.path, v.shape) for v in drawn.variables] == [(v.path, v.shape) for v in blank.variables]
@@ -303,12 +281,13 @@ def test_config_fields_build_train_and_detect(fields):
     model.detect(shapes().load_image(0))
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_weight():
     runs = []
     for checkpointing in (False, True):
         model = tiny(backbone_norm="group", freeze_at=1, gradient_checkpointing=checkpointing)
-        model.compile()
-        fit(model, steps_per_epoch=3)
+        model.compile(run_eagerly=False)
+        fit(model, steps_per_epoch=2)
         runs.append(weights(model))
     assert_same(*runs)
 

@@ -4,17 +4,18 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn_keras import MaskRCNN, MaskRCNNConfig
+from mrcnn_keras import MaskRCNN
 from mrcnn_keras.data import ShapesDataset, StickFiguresDataset
 
-from .training.replica_run import FIELDS
+from .tiny import tiny_model
 
-SMALL = {**FIELDS, "batch_size": 2, "score_threshold": 0.0, "max_detections": 5, "num_classes": 1, "num_keypoints": 13}
+pytestmark = pytest.mark.usefixtures("eager_training")
+
 ARCHITECTURES = {
-    "fpn": {"keypoint_head_dim": 8, "keypoint_head_convs": 1},
-    "c4": {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5", "num_keypoints": 0, "roi_op": "pool"},
-    "softmax": {"num_keypoints": 0, "mask_loss": "softmax", "backbone_norm": "batch", "mask_head": "mlp"},
-    "non-local": {"num_keypoints": 0, "non_local_blocks": (0, 0, 1, 0), "num_groups": 2, "backbone_norm": "frozen"},
+    "fpn": {"num_keypoints": 13, "backbone_norm": "group"},
+    "c4": {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5", "roi_op": "pool"},
+    "softmax": {"mask_loss": "softmax", "backbone_norm": "batch", "mask_head": "mlp"},
+    "non-local": {"non_local_blocks": (0, 0, 1, 0), "num_groups": 2},
 }
 
 
@@ -25,18 +26,23 @@ def policy(request):
     keras.config.set_dtype_policy("float32")
 
 
-def _trained(fields):
-    model = MaskRCNN(MaskRCNNConfig(**{**SMALL, **fields}))
-    model.compile(learning_rate=0.01)
-    people = StickFiguresDataset(4, seed=0, size=(64, 64))
-    return model, model.fit(people, epochs=2, steps_per_epoch=1, verbose=0).history
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
 def test_every_kind_of_model_trains_and_detects(policy, name):
-    model, history = _trained(ARCHITECTURES[name])
+    trains_and_detects(policy, name)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
+def test_a_graph_scales_the_loss(policy):
+    trains_and_detects(policy, "c4", run_eagerly=False)
+
+
+def trains_and_detects(policy, name, **options):
+    model = tiny_model(**{"num_classes": 1, **ARCHITECTURES[name]})
+    model.compile(learning_rate=0.01, **options)
+    people = StickFiguresDataset(4, seed=0, size=(64, 64))
+    history = model.fit(people, epochs=2, steps_per_epoch=1, verbose=0).history
     assert np.isfinite(history["loss"]).all()
     assert model.get_layer("backbone").compute_dtype == policy.removeprefix("mixed_")
     assert all(weight.dtype in ("float32", "int32") for weight in model.weights)
@@ -58,9 +64,10 @@ def test_boxes_of_large_images_keep_their_digits(policy):
     assert pixels.shape == images.shape and pixels[0, 0, 1332].all() and not pixels[0, 0, 1333:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
 def test_a_model_trained_so_is_saved_in_float32(policy, tmp_path):
-    model = MaskRCNN(MaskRCNNConfig(**{**FIELDS, "score_threshold": 0.0}))
+    model = tiny_model()
     model.save(tmp_path / "model.keras")
     keras.config.set_dtype_policy("float32")
     loaded = MaskRCNN.load(tmp_path / "model.keras")

@@ -8,6 +8,9 @@ import pytest
 from PIL import Image
 
 from .coco_files import write_people
+from .tiny import FIELDS, tiny_model
+
+pytestmark = pytest.mark.usefixtures("eager_training")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -55,28 +58,17 @@ def cells(folder):
     Image.fromarray(image).save(folder / "new.jpeg")
 
 
-TINY = {
-    "backbone_blocks": (1, 1, 1, 1),
-    "stem_channels": 8,
-    "res2_channels": 16,
-    "width_per_group": 8,
-    "fpn_channels": 16,
-    "roi_batch_size": 8,
-}
-
-
 @pytest.fixture
 def shrink(monkeypatch):
-    """Replaces a preset by a narrow network of the same kind."""
+    """Replaces a preset by a tiny network of the same kind."""
     from mrcnn_keras import presets
 
     def replace(name, **fields):
-        monkeypatch.setitem(presets.PRESETS, name, presets.Preset({**presets.PRESETS[name].fields, **TINY, **fields}))
+        monkeypatch.setitem(presets.PRESETS, name, presets.Preset({**presets.PRESETS[name].fields, **FIELDS, **fields}))
 
     return replace
 
 
-@pytest.mark.slow
 def test_training_on_own_data_runs_as_written(tmp_path, monkeypatch, capsys, shrink):
     shrink("mask_rcnn_narrow_fpn")
     monkeypatch.chdir(tmp_path)
@@ -89,12 +81,15 @@ def test_training_on_own_data_runs_as_written(tmp_path, monkeypatch, capsys, shr
     assert (tmp_path / "found.png").exists() and (tmp_path / "cells.keras").exists()
     assert (tmp_path / "exported" / "1" / "saved_model.pb").exists()
     assert "masks" in capsys.readouterr().out
-    onnx_file_runs_as_written()
 
 
-def onnx_file_runs_as_written():
+@pytest.mark.slow
+def test_onnx_file_runs_as_written(tmp_path, monkeypatch):
     for package in ("onnxruntime", "tf2onnx"):
         pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    cells(tmp_path / "cells")
+    tiny_model(num_classes=2, score_threshold=0.05).save("cells.keras")
     (code,) = (block for block in BLOCKS if "onnxruntime" in block)
     names = {"__name__": "readme"}
     exec(compile(code.replace("cells/new.jpg", "cells/new.jpeg"), "README.md", "exec"), names)
@@ -105,8 +100,8 @@ def onnx_file_runs_as_written():
 
 @pytest.mark.slow
 def test_keypoints_run_as_written(tmp_path, monkeypatch, capsys, shrink):
-    sides = {"image_min_side": 64, "image_max_side": 64, "train_min_sides": (), "min_side_sampling": "choice"}
-    shrink("keypoint_mask_rcnn_resnet50_fpn", **sides, keypoint_head_dim=8, score_threshold=0.0, max_detections=5)
+    sides = {"train_min_sides": (), "min_side_sampling": "choice"}
+    shrink("keypoint_mask_rcnn_resnet50_fpn", **sides, num_classes=1, max_detections=5)
     monkeypatch.chdir(tmp_path)
     write_people(tmp_path / "train2017", tmp_path / "person_keypoints_train2017.json")
     (tmp_path / "photo.jpg").write_bytes((tmp_path / "train2017" / "0.jpg").read_bytes())

@@ -4,16 +4,15 @@ import concurrent.futures
 import importlib
 import json
 import math
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from .coco_files import write_people
-from .test_samples import SETTINGS
+from .command_line import run_without_tensorflow
+from .tiny import tiny_settings
 
-SAMPLES = pathlib.Path(__file__).resolve().parent.parent / "samples"
+SETTINGS = tiny_settings(train_min_sides=(64,), image_max_side=96, max_detections=5, tta_scales=(1.0,))
+pytestmark = pytest.mark.usefixtures("eager_training")
 
 # The rows of the paper's tables from top to bottom, each with its number in the first column; those of other systems
 # that are not trained here with a minus.
@@ -111,7 +110,6 @@ def test_the_chains_of_appendix_b(load_sample):
 
 
 def test_help_and_mistakes_without_tensorflow(tmp_path):
-    code = "import sys, reproduce as s; print(s.main(sys.argv[1:]), 'tensorflow' in sys.modules)"
     full = ("--scale", "full", "--out", str(tmp_path))
     mistakes = {
         ("--help",): (0, "--scale"),
@@ -122,10 +120,10 @@ def test_help_and_mistakes_without_tensorflow(tmp_path):
         (*full, "--table", "8", "--row", "4", "5"): (2, "--imagenet5k: no public ImageNet-5k weights of 'resnext101"),
         (*full, "--table", "9", "--row", "5", "--dataset", str(tmp_path)): (2, "unlabeled2017"),
     }
-    for words, (status, said) in mistakes.items():
-        child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=SAMPLES)
-        assert child.stdout.split()[-2:] == [str(status), "False"], child.stderr
-        assert said in child.stdout + child.stderr
+    calls = [("reproduce", words) for words in mistakes]
+    for (words, (status, said)), told in zip(mistakes.items(), run_without_tensorflow(calls), strict=True):
+        assert (told["status"], told["imported"]) == (status, []), (words, told["output"])
+        assert said in told["output"], words
 
 
 def cells(line):
@@ -197,7 +195,7 @@ def test_files_for_a_server_appear_when_they_are_whole(load_sample, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["whole"]
 
 
-SMALL = [*SETTINGS, "--set", "keypoint_head_dim=8", "--set", "tta_scales=1.0", "--steps", "1", "--jobs", "1"]
+SMALL = [*SETTINGS, "--steps", "1", "--jobs", "1"]
 
 
 @pytest.mark.slow
@@ -234,6 +232,7 @@ def test_city_that_starts_from_other_weights(load_sample, inline, tmp_path, monk
 def test_data_distillation_and_two_tests_of_one_model(load_sample, inline, tmp_path, monkeypatch, capsys):
     for sizes in ("TEST_IMAGES", "UNLABELLED_IMAGES"):
         monkeypatch.setitem(getattr(load_sample("_recipes"), sizes), "tiny", 2)
+    monkeypatch.setattr(load_sample("_recipe_data"), "_COUNTED", 4)
     assert load_sample("reproduce").main(["--table", "9", "--row", "5", "6", "--out", str(tmp_path), *SMALL]) == 0
     assert "2 trainings" in capsys.readouterr().out
     rows = json.loads((tmp_path / "report.json").read_text())["tables"][0]["rows"]
@@ -244,19 +243,8 @@ def test_data_distillation_and_two_tests_of_one_model(load_sample, inline, tmp_p
 def test_full_scale_takes_coco(load_sample, inline, tmp_path, capsys):
     for part in ("train2017", "val2017"):
         write_people(tmp_path / "coco" / part, tmp_path / "coco" / "annotations" / f"person_keypoints_{part}.json")
-    weights = ["--set", "freeze_at=0"]
-    words = [
-        "--table",
-        "6",
-        "--scale",
-        "full",
-        "--dataset",
-        str(tmp_path / "coco"),
-        "--row",
-        "RoIPool",
-        "--weights",
-        "none",
-    ]
-    assert load_sample("reproduce").main([*words, "--out", str(tmp_path / "out"), *SMALL, *weights]) == 0
+    words = ["--table", "6", "--row", "RoIPool", "--scale", "full", "--dataset", str(tmp_path / "coco")]
+    words += ["--weights", "none", "--out", str(tmp_path / "out")]
+    assert load_sample("reproduce").main([*words, *SMALL]) == 0
     assert "(59.8)" in capsys.readouterr().out
     assert list((tmp_path / "out" / "states").glob("*/last.keras"))

@@ -1,39 +1,29 @@
 """The samples: help without TensorFlow, and a very short training of each."""
 
-import importlib
-import pathlib
-import subprocess
-import sys
 import types
 
 import pytest
 import tensorflow as tf
 
+from mrcnn_keras import demo
+
 from .coco_files import write_people
+from .command_line import run_without_tensorflow
+from .tiny import tiny_settings
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-SAMPLES = ROOT / "samples"
-
-TINY = (
-    "backbone_blocks=1,1,1,1 stem_channels=8 res2_channels=16 width_per_group=8 fpn_channels=16 box_head_dim=16 "
-    "mask_head_dim=8 image_min_side=64 image_max_side=96 train_min_sides=64 rpn_post_nms_topk_train=20 "
-    "rpn_post_nms_topk_test=10 roi_batch_size=8 batch_size=2 max_detections=5 score_threshold=0 gt_mask_size=28"
-).split()
-SETTINGS = [word for setting in TINY for word in ("--set", setting)]
+SETTINGS = tiny_settings(train_min_sides=(64,), image_max_side=96, max_detections=5)
+pytestmark = pytest.mark.usefixtures("eager_training")
 
 
 @pytest.fixture
-def sample(monkeypatch):
-    """Imports a sample by name, as Python does for a file it runs."""
-    monkeypatch.syspath_prepend(str(SAMPLES))
+def sample(load_sample):
+    """Imports a sample by name: the module, and its `main` with words of any type."""
 
     def load(name):
-        module = importlib.import_module(name)
+        module = load_sample(name)
         return module, lambda *words: module.main([str(word) for word in words])
 
-    yield load
-    for path in SAMPLES.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+    return load
 
 
 @pytest.fixture
@@ -54,19 +44,25 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-@pytest.mark.parametrize("name", ["shapes", "stick_figures", "pennfudan"])
-def test_help_and_mistakes_without_tensorflow(name):
-    code = f"import sys, {name} as s; print(s.main(sys.argv[1:]), 'tensorflow' in sys.modules)"
-    for words, status in {("--help",): 0, ("train", "--help"): 0, ("train", "--set", "x=1"): 2, (): 2}.items():
-        child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=SAMPLES)
-        assert child.stdout.split()[-2:] == [str(status), "False"], child.stderr
-        for command in ("train", "evaluate", "detect") if words == ("--help",) else ():
-            assert command in child.stdout
+def test_help_and_mistakes_are_told_without_tensorflow(tmp_path):
+    drawn = {("--help",): 0, ("train", "--help"): 0, ("train", "--set", "x=1"): 2, (): 2}
+    data = {("--help",): 0, ("train", "--help"): 0, ("train", "--dataset", "absent"): 2}
+    data[("train", "--dataset", str(tmp_path))] = 2
+    expected = {name: drawn for name in ("shapes", "stick_figures", "pennfudan")}
+    expected |= {name: data for name in ("coco", "cityscapes")}
+    calls = [(name, words) for name, statuses in expected.items() for words in statuses]
+    for (name, words), told in zip(calls, run_without_tensorflow(calls), strict=True):
+        assert (told["status"], told["imported"]) == (expected[name][words], []), (name, words, told["output"])
+        options = ["--replicas", "--precision", "keypoint"] if name in ("coco", "cityscapes") else []
+        named = {("--help",): ["train", "evaluate", "detect"], ("train", "--help"): options}.get(words, [])
+        assert [part for part in named if part not in told["output"]] == [], (name, words)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind"), [("shapes", "masks"), ("stick_figures", "keypoints")])
-def test_drawn_images(name, kind, sample, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "kind"), [("shapes", "masks"), pytest.param("stick_figures", "keypoints", marks=pytest.mark.slow)]
+)
+def test_drawn_images(name, kind, sample, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "GALLERY", 2)
     _, run = sample(name)
     out = tmp_path / "out"
     small = ["--images", 8, "--validation-images", 2]
@@ -84,7 +80,7 @@ def test_overfit_keypoints(sample, tmp_path, capsys):
     _, run = sample("overfit_keypoints")
     write_people(tmp_path / "photos", tmp_path / "people.json")
     words = ["--images", tmp_path / "photos", "--annotations", tmp_path / "people.json", "--out", tmp_path / "out"]
-    assert run(*words, "--steps", 2, *SETTINGS, "--set", "keypoint_head_dim=8") == 0
+    assert run(*words, "--steps", 2, *SETTINGS) == 0
     assert "the 2 training photos" in capsys.readouterr().out
     assert (tmp_path / "out" / "detections.png").exists() and (tmp_path / "out" / "model.keras").exists()
 

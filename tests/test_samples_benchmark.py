@@ -1,7 +1,8 @@
 """The samples for COCO and Cityscapes, on a few small photos in the benchmarks' own folders."""
 
+import csv
 import json
-import pathlib
+import os
 import signal
 import subprocess
 import sys
@@ -12,20 +13,58 @@ import pytest
 from PIL import Image
 
 from .cityscapes_files import write_cityscapes
-from .test_samples import SETTINGS
+from .command_line import SAMPLES
+from .tiny import tiny_settings
 
-SAMPLES = pathlib.Path(__file__).resolve().parent.parent / "samples"
+SETTINGS = tiny_settings(train_min_sides=(64,), image_max_side=96, max_detections=5)
+pytestmark = pytest.mark.usefixtures("eager_training")
+
+# Runs a sample with one command line after the other, until one fails.
+_CALLS = """
+import importlib, json, sys
+
+sample = importlib.import_module(sys.argv[1])
+for words in json.loads(sys.argv[2]):
+    status = sample.main(words)
+    if status:
+        sys.exit(status)
+    import keras
+
+    keras.mixed_precision.set_dtype_policy("float32")  # as a process begins
+"""
+# What a process does first: train without graphs, or keep a state after every step.
+_EAGERLY = """
+import functools
+from mrcnn_keras.training.trainer import Trainer
+
+Trainer.compile = functools.partialmethod(Trainer.compile, run_eagerly=True)
+"""
+_KEEPS_EVERY_STEP = """
+from mrcnn_keras.commands import training
+
+training._SAVE_EVERY = 1
+"""
 
 
-def run(name, *words, wait=True):
-    """Run a sample; its output and errors, or with `wait=False` the process."""
-    command = [sys.executable, f"{name}.py", *map(str, words)]
-    child = subprocess.Popen(command, cwd=SAMPLES, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if not wait:
-        return child
-    out, errors = child.communicate(timeout=900)
-    assert child.returncode == 0, errors
-    return out
+def texts(words):
+    return [str(word) for word in words]
+
+
+def started(name, *calls, before=""):
+    """A process that runs a sample with so many command lines, after some lines of Python."""
+    command = [sys.executable, "-c", before + _CALLS, name, json.dumps([texts(words) for words in calls])]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=SAMPLES, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **pipes)
+
+
+def stopped(child, out, number):
+    """Send a signal to a training once it has kept a state; the newest state's step, and what it has printed."""
+    while not list(out.glob("step-*.keras")) and child.poll() is None:
+        time.sleep(0.1)
+    child.send_signal(number)
+    printed = child.communicate(timeout=900)
+    assert child.returncode, printed
+    return int(max(path.stem for path in out.glob("step-*.keras")).removeprefix("step-")), *printed
 
 
 @pytest.fixture(scope="module")
@@ -53,42 +92,35 @@ def coco(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["coco", "cityscapes"])
-def test_help_and_mistakes_without_tensorflow(name, tmp_path):
-    code = f"import sys, {name} as s; print(s.main(sys.argv[1:]), 'tensorflow' in sys.modules)"
-    mistakes = {("train", "--dataset", str(tmp_path)): 2, ("train", "--dataset", "absent"): 2, ("--help",): 0}
-    for words, status in {**mistakes, ("train", "--help"): 0}.items():
-        child = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=SAMPLES)
-        assert child.stdout.split()[-2:] == [str(status), "False"], child.stderr
-    assert "keypoint" in child.stdout and "--replicas" in child.stdout and "--precision" in child.stdout
-
-
 @pytest.mark.slow
-def test_coco_on_two_devices_killed_resumed_evaluated_and_sent_in(coco, tmp_path):
+def test_coco_killed_resumed_on_two_devices_evaluated_and_sent_in(coco, load_sample, tmp_path, capsys):
     pytest.importorskip("tensorboard")
     out, logs = tmp_path / "out", tmp_path / "logs"
     words = ["train", "--dataset", coco, "--out", out, "--preset", "mask_rcnn_narrow_fpn", "--schedule", "paper"]
-    words += ["--replicas", 2, "--logs", logs, "--precision", "mixed_bfloat16", *SETTINGS]
-    child = run("coco", *words, "--steps", 6, wait=False)
-    first = child.stdout.readline()
-    while not list(out.glob("step-*.keras")) and child.poll() is None:
-        time.sleep(0.1)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    assert "6 images to train on, 2 to validate on; schedule paper: 6 steps of 2 images on 2 devices" in first
-    assert (
-        "add --resume"
-        in subprocess.run(
-            [sys.executable, "coco.py", *map(str, words)], cwd=SAMPLES, capture_output=True, text=True
-        ).stderr
+    words += ["--precision", "mixed_bfloat16", *SETTINGS]
+    child = started("coco", [*words, "--steps", 300], before=_EAGERLY + _KEEPS_EVERY_STEP)
+    step, printed, _ = stopped(child, out, signal.SIGKILL)
+    assert step < 300
+    told = "6 images to train on, 2 to validate on; schedule paper: {} steps of 2 images on {} device"
+    assert told.format(300, 1) in printed
+    assert load_sample("coco").main(texts(words)) == 2
+    assert "add --resume" in capsys.readouterr().err
+    epochs = step // 3 + 1  # of six images, in batches of two
+    model = ["--dataset", coco, "--model", out / "last.keras", "--set", "score_threshold=0"]
+    going_on = started(
+        "coco",
+        [*words, "--steps", 3 * epochs, "--replicas", 2, "--logs", logs, "--resume"],
+        ["evaluate", "--replicas", 2, *model],
+        ["submit", "--out", tmp_path / "results", *model],
     )
-    run("coco", *words, "--steps", 6, "--resume")
-    assert {"step-00000006.keras", "last.keras", "best.keras", "history.csv"} <= {path.name for path in out.iterdir()}
-    assert len((out / "history.csv").read_text().splitlines()) == 1 + 2  # six images, batches of two
+    printed, errors = going_on.communicate(timeout=900)
+    assert going_on.returncode == 0, errors
+    assert told.format(3 * epochs, 2) in printed
+    assert {f"step-{3 * epochs:08}.keras", "last.keras", "best.keras"} <= {path.name for path in out.iterdir()}
+    with open(out / "history.csv", newline="") as table:
+        assert int(list(csv.DictReader(table))[-1]["epoch"]) == epochs - 1
     assert list(logs.glob("events.*"))
-    model = ["--model", out / "last.keras", "--set", "score_threshold=0"]
-    assert "masks" in run("coco", "evaluate", "--dataset", coco, "--replicas", 2, *model)
-    run("coco", "submit", "--dataset", coco, "--out", tmp_path / "results", *model)
+    assert "masks" in printed
     files = sorted((tmp_path / "results").iterdir())
     assert [file.name for file in files] == ["bbox.json", "segm.json"]
     for file in files:
@@ -98,23 +130,23 @@ def test_coco_on_two_devices_killed_resumed_evaluated_and_sent_in(coco, tmp_path
 
 
 @pytest.mark.slow
-def test_cityscapes_stopped_resumed_evaluated_and_sent_in(tmp_path):
+@pytest.mark.filterwarnings("ignore:going on with other settings")  # that is, fewer steps
+def test_cityscapes_stopped_resumed_evaluated_and_sent_in(load_sample, tmp_path, capsys):
     pytest.importorskip("cityscapesscripts")
     root, out = write_cityscapes(tmp_path / "cityscapes"), tmp_path / "out"
     words = ["train", "--dataset", root, "--out", out, "--preset", "mask_rcnn_narrow_fpn", *SETTINGS]
-    child = run("cityscapes", *words, "--steps", 40, wait=False)
-    while not list(out.glob("step-*.keras")) and child.poll() is None:
-        time.sleep(0.1)
-    child.send_signal(signal.SIGTERM)
-    _, errors = child.communicate()
+    child = started("cityscapes", [*words, "--steps", 100], before=_EAGERLY)
+    step, _, errors = stopped(child, out, signal.SIGTERM)
     assert child.returncode == 128 + signal.SIGTERM and "the same call goes on from there" in errors
-    stopped = int(max(path.stem for path in out.glob("step-*.keras")).removeprefix("step-"))
-    assert 0 < stopped < 40
-    run("cityscapes", *words, "--steps", stopped + 1, "--resume")
-    assert (out / f"step-{stopped + 1:08d}.keras").is_file() and (out / "best.keras").is_file()
-    model = ["--model", out / "last.keras", "--set", "score_threshold=0"]
-    assert "person" in run("cityscapes", "evaluate", "--dataset", root, *model)
-    run("cityscapes", "submit", "--dataset", root, "--out", tmp_path / "results", *model)
+    assert 0 < step < 100
+    main = load_sample("cityscapes").main
+    assert main(texts([*words, "--steps", step + 1, "--resume"])) == 0
+    assert (out / f"step-{step + 1:08d}.keras").is_file() and (out / "best.keras").is_file()
+    capsys.readouterr()
+    model = ["--dataset", root, "--model", out / "last.keras", "--set", "score_threshold=0"]
+    assert main(texts(["evaluate", *model])) == 0
+    assert "person" in capsys.readouterr().out
+    assert main(texts(["submit", "--out", tmp_path / "results", *model])) == 0
     assert [path.name for path in (tmp_path / "results").glob("*.txt")] == ["berlin_000000_000019_leftImg8bit.txt"]
 
 

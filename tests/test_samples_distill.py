@@ -1,31 +1,22 @@
 """The sample that tries data distillation, on a few tiny images."""
 
-import importlib
-import pathlib
-import sys
-
 import pytest
 
-SAMPLES = pathlib.Path(__file__).resolve().parent.parent / "samples"
-TINY = (
-    "backbone_blocks=1,1,1,1 stem_channels=8 res2_channels=16 width_per_group=8 fpn_channels=16 box_head_dim=16 "
-    "mask_head_dim=8 image_min_side=64 image_max_side=64 rpn_post_nms_topk_train=20 rpn_post_nms_topk_test=10 "
-    "roi_batch_size=8 batch_size=2 max_detections=5 score_threshold=0 gt_mask_size=28 tta_scales=1"
-).split()
+from .tiny import tiny_settings
+
+SETTINGS = tiny_settings(max_detections=5, tta_scales=(1,))
+pytestmark = pytest.mark.usefixtures("eager_training")
 
 
 @pytest.fixture
-def sample(monkeypatch):
-    monkeypatch.syspath_prepend(str(SAMPLES))
-    yield importlib.import_module("distill_shapes")
-    for path in SAMPLES.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+def sample(load_sample):
+    return load_sample("distill_shapes")
 
 
 @pytest.mark.slow
 def test_distilling_shapes_goes_on_where_it_stopped(sample, tmp_path, monkeypatch, capsys):
     words = ["--images", 6, "--labelled", 0.5, "--steps", 1, "--test-images", 2, "--seeds", 1, "--out", tmp_path]
-    words = [str(word) for word in words] + [word for one in TINY for word in ("--set", one)]
+    words = [str(word) for word in words] + SETTINGS
     assert sample.main(words) == 0
     text = (tmp_path / "report.md").read_text()
     assert text in capsys.readouterr().out

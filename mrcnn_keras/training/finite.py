@@ -37,10 +37,9 @@ def assert_finite(losses: dict[str, tf.Tensor], gradients: list[tf.Tensor], imag
     finite = tf.reduce_all([tf.math.is_finite(value) for value in losses.values()])
     if gradients:
         finite &= tf.math.is_finite(tf.linalg.global_norm(gradients))
-    data = [MARK, image_index]
-    for name, value in losses.items():
-        data += [name, value]
-    return tf.debugging.Assert(finite, data, summarize=1024)
+    template = "; ".join([f"{MARK} on images {{}}", *(f"{name} {{}}" for name in losses)])
+    told = tf.strings.format(template, [image_index, *losses.values()], summarize=-1)
+    return tf.debugging.Assert(finite, [told])
 
 
 def explain(message: str, name_of_image) -> NonFiniteLossError | None:
@@ -50,14 +49,11 @@ def explain(message: str, name_of_image) -> NonFiniteLossError | None:
         message: of the `tf.errors.InvalidArgumentError`.
         name_of_image: function from an index of the batch's `image_index` to a name.
     """
-    if MARK not in message:
+    found = re.search(rf"{MARK} on images \[([^\]]*)\]((?:; \w+ [^\s;\]']+)*)", message)
+    if found is None:
         return None
-    values = re.findall(r"\[([^\[\]]*)\]", message[message.index(MARK) :])
-    indices = [int(v) for v in values[0].split()]
-    pairs = [v.strip("' ") for v in values[1:]]
-    losses = {}
-    for name, value in zip(pairs[::2], pairs[1::2]):
-        if not name.endswith("_loss"):
-            break
-        losses[name] = float(value)
-    return NonFiniteLossError([name_of_image(i) for i in indices], losses)
+    images, losses = found.groups()
+    pairs = [part.split() for part in losses.split(";")[1:]]
+    return NonFiniteLossError(
+        [name_of_image(int(index)) for index in images.split()], {name: float(value) for name, value in pairs}
+    )

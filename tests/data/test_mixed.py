@@ -126,6 +126,7 @@ def test_one_pass_has_every_image_once():
     assert mixed().image_size(5) == (32, 32) and len(mixed().split(0.2)[0]) == 3
 
 
+@pytest.mark.slow
 def test_a_model_is_fed_and_hosts_make_the_same_batches():
     config = MaskRCNNConfig(num_classes=3, image_min_side=32, image_max_side=32)
     here = indices(training_feed(mixed(), config, 5, 1, 7), 4)

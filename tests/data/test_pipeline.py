@@ -323,6 +323,7 @@ def test_batches_are_made_in_parallel():
     assert len(_arrays(validation_batches(Waiting(2), batch_size=1, min_side=40, max_side=80, workers=2))) == 2
 
 
+@pytest.mark.slow
 def test_the_process_ends_while_batches_are_being_made():
     code = (
         "from mrcnn_keras.data import ShapesDataset, training_batches\n"

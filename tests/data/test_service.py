@@ -1,5 +1,6 @@
 """Batches made by other processes: all of them, in order, the same as made here."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -23,13 +24,18 @@ _HOST = (
 )
 
 
+@contextlib.contextmanager
+def _running_host():
+    """A process that makes batches, and its address."""
+    with subprocess.Popen([sys.executable, "-c", _HOST], stdout=subprocess.PIPE, text=True) as process:
+        yield process, process.stdout.readline().strip()
+        process.kill()
+
+
 @pytest.fixture(scope="module")
 def hosts():
-    processes = [subprocess.Popen([sys.executable, "-c", _HOST], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    yield [process.stdout.readline().strip() for process in processes]
-    for process in processes:
-        process.kill()
-        process.wait()
+    with _running_host() as (_, first), _running_host() as (_, second):
+        yield [first, second]
 
 
 def _shapes(count=26):
@@ -85,12 +91,10 @@ def test_addresses_that_cannot_be(address):
 
 def test_a_host_that_ends_is_named(monkeypatch):
     monkeypatch.setattr(hosted, "_PATIENCE", 1.0)
-    process = subprocess.Popen([sys.executable, "-c", _HOST], stdout=subprocess.PIPE, text=True)
-    address = process.stdout.readline().strip()
-    batches = iter(training_batches(_shapes(), hosts=[address], **_OPTIONS))
-    next(batches)
-    process.kill()
-    process.wait()
+    with _running_host() as (process, address):
+        batches = iter(training_batches(_shapes(), hosts=[address], **_OPTIONS))
+        next(batches)
+        process.kill()
     with pytest.raises(Exception, match=f"ValueError: input host {address} does not answer .*; start it again"):
         for _ in range(100):
             next(batches)
@@ -102,6 +106,7 @@ def test_a_host_that_was_never_there_is_named(monkeypatch):
         _arrays(training_batches(_shapes(), hosts=["localhost:9"], **_OPTIONS), 1)
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_named_and_a_process_is_one_host():
     with socket.socket() as other:
         other.bind(("", 0))

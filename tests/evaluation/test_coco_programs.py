@@ -188,7 +188,7 @@ def test_a_pass_holds_two_batches_of_images():
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("backend", ["pycocotools", "faster_coco_eval"])
+@pytest.mark.parametrize("backend", [pytest.param("pycocotools", marks=pytest.mark.slow), "faster_coco_eval"])
 def test_cocos_own_photos(shared_dir, tmp_path, backend):
     if backend == "faster_coco_eval":
         pytest.importorskip(backend)

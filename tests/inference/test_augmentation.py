@@ -7,26 +7,9 @@ from mrcnn_keras import MaskRCNN, MaskRCNNConfig
 from mrcnn_keras.inference import TestTimeAugmentation
 from mrcnn_keras.inference.augmentation import as_augmentation
 
-COMMON = {
-    "num_classes": 3,
-    "image_min_side": 64,
-    "image_max_side": 96,
-    "backbone_blocks": (1, 1, 1, 1),
-    "stem_channels": 8,
-    "res2_channels": 16,
-    "width_per_group": 8,
-    "fpn_channels": 8,
-    "box_head_dim": 16,
-    "mask_head_dim": 8,
-    "keypoint_head_dim": 8,
-    "keypoint_head_convs": 1,
-    "backbone_norm": "none",
-    "freeze_at": 0,
-    "rpn_pre_nms_topk_test": 40,
-    "rpn_post_nms_topk_test": 20,
-    "max_detections": 12,
-    "score_threshold": 0.0,
-}
+from ..tiny import tiny_model
+
+COMMON = {"image_max_side": 96, "backbone_norm": "none", "rpn_pre_nms_topk_test": 40, "max_detections": 12}
 NAMES = {"num_keypoints": 3, "keypoint_names": ("nose", "left_ear", "right_ear")}
 MODELS = {
     "fpn": {"anchor_sizes": (24, 32, 48, 64, 96), **NAMES},
@@ -44,7 +27,7 @@ IDENTITY = TestTimeAugmentation((1.0,), (False,))
 
 def with_clear_scores(**fields) -> MaskRCNN:
     """A tiny model whose random weights give scores far enough apart to have one order."""
-    model = MaskRCNN(MaskRCNNConfig(**COMMON, **fields))
+    model = tiny_model(**COMMON, **fields)
     head = model.get_layer("box_head")
     head.classifier.kernel.assign(head.classifier.kernel * 60.0)
     head.classifier.bias.assign([0.0, 0.0, 0.0, -3.0])  # the last is the background's
@@ -52,7 +35,10 @@ def with_clear_scores(**fields) -> MaskRCNN:
     return model
 
 
-@pytest.fixture(scope="module", params=MODELS)
+SLOW_MODELS = [pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != "fpn"]
+
+
+@pytest.fixture(scope="module", params=["fpn", *SLOW_MODELS])
 def model(request):
     return with_clear_scores(**MODELS[request.param])
 
@@ -109,6 +95,7 @@ def test_the_mirrored_view_alone_is_detect_on_the_mirrored_image(model, photos):
     assert_same(found, [mirrored(one, photo.shape[1]) for one, photo in zip(turned, photos)])
 
 
+@pytest.mark.slow
 def test_another_scale_is_detect_of_a_model_with_that_size(keypoint_model, photos):
     larger = MaskRCNN(keypoint_model.config.replace(image_min_side=96, image_max_side=144))
     larger.set_weights(keypoint_model.get_weights())
@@ -189,14 +176,15 @@ def test_another_models_rpn_gives_the_proposals(keypoint_model, photos):
 
 
 def test_another_models_rpn_must_take_the_same_inputs(photos):
-    c4, fpn, square = (MaskRCNN(MaskRCNNConfig(**{**COMMON, **MODELS[kind], **more})) for kind, more in (
-        ("c4", {}), ("fpn", {}), ("fpn", {"square_padding": True})
-    ))  # fmt: skip
+    c4 = tiny_model(**COMMON, **MODELS["c4"])
+    fpn = tiny_model(**COMMON, **MODELS["fpn"])
+    square = tiny_model(**COMMON, **MODELS["fpn"], square_padding=True)
     for model, rpn, message in ((c4, fpn, "size_divisor=32"), (fpn, square, "square_padding=True")):
         with pytest.raises(ValueError, match=message):
             model.detect(photos[0], proposals=rpn)
 
 
+@pytest.mark.slow
 def test_views_of_models_with_square_inputs(photos):
     model = with_clear_scores(**MODELS["fpn"], square_padding=True)
     for tta in (TestTimeAugmentation((0.625,), (False,)), True):  # 60 pixels would not do for the pyramid
@@ -205,6 +193,7 @@ def test_views_of_models_with_square_inputs(photos):
         MaskRCNNConfig(square_padding=True, image_min_side=64, image_max_side=100)
 
 
+@pytest.mark.slow
 def test_keypoints_without_sides_in_their_names_swap_as_the_config_says(photos):
     names = {"num_keypoints": 3, "keypoint_names": ("tail", "cornea_1", "cornea_2"), "keypoint_flip": (0, 2, 1)}
     model = with_clear_scores(**{**MODELS["fpn"], **names})
@@ -273,7 +262,7 @@ def test_mistakes_are_named(keypoint_model, photos):
     ):
         with pytest.raises(ValueError, match=message):
             keypoint_model.detect(photos[0], **options)
-    nameless = MaskRCNN(MaskRCNNConfig(**{**COMMON, **MODELS["fpn"], "keypoint_names": ()}))
+    nameless = tiny_model(**{**COMMON, **MODELS["fpn"], "keypoint_names": ()})
     with pytest.raises(ValueError, match="keypoint_names"):
         nameless.detect(photos[0], tta=True)
     for arguments, message in (((0.0,),), "scales"), ((1.5,), "scales=1.5"), (((1.0,), True), "flips=True"):

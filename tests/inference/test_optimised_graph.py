@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from tensorflow.python.eager import context
 
-from mrcnn_keras import MaskRCNN, MaskRCNNConfig
+from mrcnn_keras import MaskRCNN
+
+from ..tiny import tiny_config
 
 SIDE = 64
-CONFIG = MaskRCNNConfig(
-    num_classes=3,
-    backbone="resnet50",
-    backbone_blocks=(1, 1, 1, 1),
+CONFIG = tiny_config(
     stem_channels=16,
     res2_channels=32,
     width_per_group=16,
@@ -21,8 +20,8 @@ CONFIG = MaskRCNNConfig(
     mask_head_dim=16,
     image_min_side=SIDE,
     image_max_side=SIDE,
-    rpn_pre_nms_topk_test=50,
-    rpn_post_nms_topk_test=20,
+    freeze_at=2,
+    score_threshold=0.05,
 )
 
 

@@ -133,9 +133,9 @@ def test_what_one_tile_keeps_together_stays():
 
 @pytest.mark.slow
 def test_every_object_of_a_very_large_picture_is_found_once():
-    rng, height, width = np.random.default_rng(0), 9000, 12000
+    rng, height, width = np.random.default_rng(0), 4500, 6000
     image, taken, planted = np.zeros((height, width, 3), np.uint8), np.zeros((height // 4, width // 4), bool), []
-    for side in np.sort(np.exp(rng.uniform(np.log(8), np.log(1500), 1500)))[::-1].astype(int):
+    for side in np.sort(np.exp(rng.uniform(np.log(8), np.log(1000), 1500)))[::-1].astype(int):
         w, h = side, max(6, int(side * rng.uniform(0.4, 1)))
         x, y = rng.integers(0, width - w), rng.integers(0, height - h)
         around = slice(max(0, y // 4 - 4), (y + h) // 4 + 5), slice(max(0, x // 4 - 4), (x + w) // 4 + 5)

@@ -83,6 +83,7 @@ np.testing.assert_allclose(layer.moving_mean.numpy(), [0.05], atol=1e-6)
 """
 
 
+@pytest.mark.slow
 def test_synchronised_norm_sees_all_replicas():
     subprocess.run([sys.executable, "-c", TWO_REPLICAS], check=True, timeout=120)
 

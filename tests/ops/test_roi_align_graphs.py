@@ -18,7 +18,7 @@ def op_types(concrete):
     return {node.op for node in nodes}
 
 
-@pytest.mark.parametrize("reduce", ["average", "max"])
+@pytest.mark.parametrize("reduce", ["average", pytest.param("max", marks=pytest.mark.slow)])
 def test_xla_gives_the_same_values_and_gradients(pyramid, reduce):
     p = pyramid
     maps = [tf.constant(m) for m in p.maps]
@@ -54,6 +54,7 @@ def test_saved_model_has_stock_operations_only(tmp_path):
     np.testing.assert_allclose(loaded(features, boxes), module(features, boxes), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_saved_model_traced_while_saving_has_stock_operations_only(tmp_path):
     class Module(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((1, 6, 6, 2))])
@@ -118,6 +119,7 @@ def run_script(folder, runs):
     return [dict(np.load(folder / f"{name}.npz")) for name in runs]
 
 
+@pytest.mark.slow
 def test_same_bits_for_any_number_of_threads(tmp_path, compiled_only):
     one, three = run_script(tmp_path, {"one": (1, ""), "three": (3, "")})
     for key, wanted in one.items():

@@ -65,7 +65,7 @@ def test_sixteen_bit_maps_are_summed_in_float32(pyramid, oracle, implementation,
         np.testing.assert_allclose(tf.cast(found, tf.float32), wanted, rtol=step, atol=1e-5)
 
 
-@pytest.mark.parametrize("reduce", ["average", "max"])
+@pytest.mark.parametrize("reduce", ["average", pytest.param("max", marks=pytest.mark.slow)])
 def test_numeric_gradient(implementation, reduce):
     rng = np.random.default_rng(3)
     # Whole numbers, all different: no two samples are so near that a small step swaps the largest.

@@ -96,7 +96,10 @@ def test_sixteen_bit_maps(rois, oracles, implementation, dtype, method, options)
     check(found, wanted, rtol=2**-8 if dtype == tf.bfloat16 else 2**-11, atol=0 if method == "pool" else 1e-5)
 
 
-@pytest.mark.parametrize(("method", "reduce"), [("pool", "max"), ("warp", "average"), ("warp", "max")])
+@pytest.mark.parametrize(
+    ("method", "reduce"),
+    [("pool", "max"), ("warp", "average"), pytest.param("warp", "max", marks=pytest.mark.slow)],
+)
 def test_numeric_gradient(implementation, method, reduce):
     # Whole numbers, all different: no two samples are so near that a small step swaps the largest.
     small = np.random.default_rng(3).permutation(4 * 5).reshape(1, 4, 5, 1).astype(np.float32)
@@ -185,7 +188,7 @@ def test_unknown_shapes_in_a_graph(rois, implementation, method):
     assert pooled(p.maps, p.boxes[:1], p.image_index[:1], p.level[:1]).shape == (1, 7, 7, 5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["pool", pytest.param("warp", marks=pytest.mark.slow)])
 def test_xla_gives_the_same_values_and_gradients(rois, method):
     maps = [tf.constant(m) for m in rois.maps]
 

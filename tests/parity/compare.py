@@ -163,7 +163,7 @@ def training_deviations(case: Case) -> dict[str, float]:
         rpn_batch_size=EVERY_ANCHOR,
         rpn_pre_nms_topk_train=s["rpn_pre_nms_topk_train"],
         rpn_post_nms_topk_train=s["rpn_post_nms_topk_train"],
-        roi_batch_size=100_000,
+        roi_batch_size=s["rpn_post_nms_topk_train"] + _most_objects(case),
         roi_positive_fraction=1.0,
     )
     batch = training_batch(case, model.config)
@@ -215,7 +215,7 @@ def training_batch(case: Case, config) -> dict[str, np.ndarray]:
     expected = case.expected
     images = [expected[f"image{i}_resized_bgr"][..., ::-1] for i in (0, 1)]
     height, width = (-(-max(side) // 32) * 32 for side in zip(*(image.shape[:2] for image in images)))
-    most = max(len(expected[f"image{i}_gt_boxes"]) for i in (0, 1))
+    most = _most_objects(case)
     side = config.gt_mask_size
     batch = {
         "images": np.zeros((2, height, width, 3), np.float32),
@@ -242,6 +242,10 @@ def training_batch(case: Case, config) -> dict[str, np.ndarray]:
             for j in range(count):
                 batch["gt_masks"][i, j] = coverage(rles[j], boxes[j], side)
     return batch
+
+
+def _most_objects(case: Case) -> int:
+    return max(len(case.expected[f"image{i}_gt_boxes"]) for i in (0, 1))
 
 
 def _count_labelled(model, batch) -> int:

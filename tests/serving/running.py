@@ -1,9 +1,12 @@
-"""The test server in a process of its own."""
+"""The test server in a process of its own, and a port without a server."""
 
+import contextlib
 import pathlib
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 SERVER = pathlib.Path(__file__).with_name("server.py")
 
@@ -18,7 +21,7 @@ class Running:
 
     def __init__(self, base: pathlib.Path, grpc: bool = True):
         self.base, self.grpc = base, grpc
-        self.port, self.rest_port = free_ports(2)
+        self.port = self.rest_port = 0  # the server chooses them when it starts for the first time
         self.said = ""
         self.start()
 
@@ -38,7 +41,11 @@ class Running:
         command = [sys.executable, str(SERVER), str(self.base), *ports]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.said = self._process.stdout.readline()
-        assert self.said.startswith("ready"), self.said
+        ready = re.match(r"ready: version \d+, gRPC (\d+|None), REST (\d+),", self.said)
+        assert ready, self.said
+        if self.grpc:
+            self.port = int(ready[1])
+        self.rest_port = int(ready[2])
 
     def kill(self) -> None:
         """End the process at once, in the middle of whatever it does."""
@@ -47,10 +54,9 @@ class Running:
         self._process.stdout.close()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nothing listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+@contextlib.contextmanager
+def unheard_port() -> Iterator[int]:
+    """A port of this machine that nothing listens on, nor will meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

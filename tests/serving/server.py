@@ -2,8 +2,8 @@
 
     python tests/serving/server.py SAVEDMODEL_BASE --port 8500 --rest-port 8501
 
-It runs the real SavedModel, one version of one model, by TensorFlow's own loader: this package is not imported. It does
-not put requests together into batches. Port 0 chooses a free one; the line "ready" tells which.
+It runs the real SavedModel, one version of one model, by TensorFlow's own loader: this package cannot be imported. It
+does not put requests together into batches. Port 0 chooses a free one; the line "ready" tells which.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import threading
 
 import rest_face
 from served_model import ServedModel
+
+sys.modules["mrcnn_keras"] = None  # as where TensorFlow Serving runs
 
 
 def main(argv=None) -> int:

@@ -13,7 +13,7 @@ from PIL import Image
 from mrcnn_keras.serving import Client, ServerTimeoutError, ServerUnavailableError
 
 from .conftest import CONFIG, HAS_GRPC, file_of
-from .running import free_ports
+from .running import unheard_port
 from .test_wire import with_xmp
 from .tiny import photo
 
@@ -146,11 +146,11 @@ def test_no_answer_in_time(server, images, protocol):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_nobody_there(images, protocol):
-    (port,) = free_ports(1)
-    address = {"rest": f"http://127.0.0.1:{port}", "grpc": f"grpc://127.0.0.1:{port}"}[protocol]
-    with Client(address, retries=2, backoff=0.01) as client:
-        with pytest.raises(ServerUnavailableError, match=rf"{address} after 3 attempts.*[Rr]efused"):
-            client.detect(images[0])
+    with unheard_port() as port:
+        address = {"rest": f"http://127.0.0.1:{port}", "grpc": f"grpc://127.0.0.1:{port}"}[protocol]
+        with Client(address, retries=2, backoff=0.01) as client:
+            with pytest.raises(ServerUnavailableError, match=rf"{address} after 3 attempts.*[Rr]efused"):
+                client.detect(images[0])
 
 
 @pytest.mark.skipif(not HAS_GRPC, reason="tensorflow-serving-api is not installed")
@@ -169,6 +169,7 @@ def test_grpc_waits_for_a_connection_only_so_long():
             assert time.monotonic() - start < 10
 
 
+@pytest.mark.slow
 def test_a_restart_of_the_server_is_survived(server, images):
     protocols = ["rest", "grpc"] if HAS_GRPC else ["rest"]
     clients = [Client(server.addresses[one], retries=8, backoff=0.5) for one in protocols]

@@ -14,7 +14,7 @@ from mrcnn_keras.data import read_image
 from mrcnn_keras.serving import ServerUnavailableError, retry
 
 from .conftest import CONFIG, HAS_GRPC, file_of
-from .running import free_ports
+from .running import unheard_port
 from .tiny import photo
 
 CODE = """
@@ -88,8 +88,9 @@ def test_no_such_model_is_wrong_usage(server, photos, tmp_path, capsys):
 
 def test_no_server_is_a_failure(photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(retry.time, "sleep", lambda seconds: None)
-    address = f"http://127.0.0.1:{free_ports(1)[0]}"
-    assert run(photos, "--out", tmp_path / "out", "--server", address) == 1
+    with unheard_port() as port:
+        address = f"http://127.0.0.1:{port}"
+        assert run(photos, "--out", tmp_path / "out", "--server", address) == 1
     assert f"no answer from the server at {address} after 6 attempts" in capsys.readouterr().err
 
 

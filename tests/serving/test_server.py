@@ -1,12 +1,13 @@
 """The test server answers as TensorFlow Serving's documentation of its REST and gRPC interfaces says."""
 
 import base64
-import http.client
+import functools
 import json
 
 import numpy as np
 import pytest
 
+from . import conftest
 from .conftest import HAS_GRPC, file_of
 from .tiny import photo
 
@@ -16,16 +17,7 @@ MODEL = "/v1/models/mask_rcnn"
 @pytest.fixture
 def ask(server):
     """A function that sends a request and returns the status and the JSON of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=60)
-
-    def ask(method, path, body=None):
-        text = body if body is None or isinstance(body, bytes) else json.dumps(body)
-        connection.request(method, path, text)
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
-
-    yield ask
-    connection.close()
+    return functools.partial(conftest.ask, server)
 
 
 @pytest.fixture(scope="module")

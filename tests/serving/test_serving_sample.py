@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from .conftest import HAS_GRPC, file_of
-from .running import free_ports
+from .running import unheard_port
 from .tiny import photo
 
 SAMPLE = pathlib.Path(__file__).resolve().parents[2] / "samples" / "serving"
@@ -31,7 +31,7 @@ def load(*words, code=(str(SAMPLE / "load.py"),)):
     return subprocess.run([sys.executable, *code, *map(str, words)], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("protocol", ["rest", "grpc"] if HAS_GRPC else ["rest"])
+@pytest.mark.parametrize("protocol", ["rest", *([pytest.param("grpc", marks=pytest.mark.slow)] if HAS_GRPC else [])])
 def test_load_reports_throughput_and_latency(server, photos, tmp_path, protocol):
     code = ("-c", CODE, str(SAMPLE / "load.py")) if protocol == "rest" else (str(SAMPLE / "load.py"),)
     words = ["--clients", 2, "--seconds", 1, "--batch-size", 2, "--out", tmp_path / "load.json"]
@@ -45,7 +45,8 @@ def test_load_reports_throughput_and_latency(server, photos, tmp_path, protocol)
 
 
 def test_load_says_what_is_wrong(photos, tmp_path):
-    child = load(f"http://127.0.0.1:{free_ports(1)[0]}", photos)
+    with unheard_port() as port:
+        child = load(f"http://127.0.0.1:{port}", photos)
     assert child.returncode == 1 and "refused" in child.stderr
     (tmp_path / "none").mkdir()
     child = load("http://127.0.0.1:1", tmp_path / "none")

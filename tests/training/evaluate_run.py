@@ -1,6 +1,6 @@
 """Detects and evaluates with the devices of one process or of two; run by the tests.
 
-python evaluate_run.py OUT [WORKER_INDEX HOST:PORT HOST:PORT]
+python -m tests.training.evaluate_run OUT [WORKER_INDEX HOST:PORT HOST:PORT]
 
 Writes to OUT/alone.json what one process finds with one device and with four, or to OUT/worker<INDEX>.json what a
 worker of two with two devices each finds.
@@ -11,9 +11,9 @@ import json
 import pathlib
 import sys
 
-from replica_run import FIELDS, use_cpus
-
 from mrcnn_keras.training.cluster import make_strategy
+
+from .replica_run import FIELDS, use_cpus
 
 SIZES = (40, 64), (64, 48), (32, 32)
 

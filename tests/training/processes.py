@@ -1,33 +1,71 @@
 """Processes that a test starts, of which several may work together."""
 
 import pathlib
+import random
 import socket
 import subprocess
 import sys
+import tempfile
+import time
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Below the ports that systems choose for outgoing connections, so that none of those takes one in the meantime.
+PORTS = range(20_000, 32_000)
 
 
 def start(run, *arguments):
-    """Run a script that lies in this folder."""
-    words = [sys.executable, str(pathlib.Path(__file__).with_name(run)), *map(str, arguments)]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    """Run a script that lies in this folder, such as "replica_run.py"."""
+    words = [sys.executable, "-m", f"tests.training.{pathlib.Path(run).stem}", *map(str, arguments)]
+    errors = tempfile.TemporaryFile("w+", errors="replace")
+    child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors)
+    child.errors = errors
+    return child
 
 
 def finish(*children, timeout=900):
-    """Wait for scripts, all of which must succeed."""
+    """Wait for scripts, all of which must succeed; where one fails the others are stopped."""
+    latest = time.monotonic() + timeout
     try:
-        errors = [child.communicate(timeout=timeout)[1] for child in children]
+        while any(child.poll() is None for child in children):
+            if any(child.poll() for child in children) or time.monotonic() > latest:
+                break
+            time.sleep(0.05)
+        statuses = [child.poll() for child in children]
     finally:
         for child in children:
             child.kill()
-    assert all(child.returncode == 0 for child in children), errors
+            child.wait()
+        errors = "\n".join(map(_errors, children))
+    assert statuses == [0] * len(children), errors
+
+
+def _errors(child):
+    with child.errors as file:
+        file.seek(0)
+        return file.read()
+
+
+def arrays_of(path):
+    """The arrays of an .npz file by name."""
+    with np.load(path) as file:
+        return dict(file)
 
 
 def free_addresses(count):
     """host:port of so many ports of this machine that nobody uses."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("localhost", 0))
-    addresses = [f"localhost:{one.getsockname()[1]}" for one in sockets]
+    sockets, addresses = [], []
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        one = socket.socket()
+        sockets.append(one)
+        try:
+            one.bind(("localhost", port))
+        except OSError:
+            continue
+        addresses.append(f"localhost:{port}")
+        if len(addresses) == count:
+            break
     for one in sockets:
         one.close()
     return addresses

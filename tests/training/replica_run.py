@@ -1,64 +1,107 @@
-"""Trains a small model for some steps on a number of replicas, alone or as one of several workers; run by the tests.
+"""Trains a small model on a number of replicas, alone or as one of several workers; run by the tests.
 
-python replica_run.py OUT REPLICAS IMAGES EPOCHS [WORKER_INDEX HOST:PORT HOST:PORT ...]
+python -m tests.training.replica_run OUT KIND REPLICAS STATES [WORKER_INDEX HOST:PORT HOST:PORT ...]
 
-Each of the EPOCHS has one step of IMAGES images, all replicas together. Replicas beyond one for each worker are CPUs,
-which TensorFlow's strategy for several workers does not use by itself.
+The KIND is "whole", or "quick" for a training that takes less time to trace, of a network without a pyramid and without
+validation. Writes what `results` says to OUT, and with several workers the training's states to the folder STATES, from
+which it goes on. Replicas beyond one for each worker are CPUs, which TensorFlow's strategy for several workers does not
+use by itself.
 """
 
-import contextlib
 import sys
 
 import numpy as np
 
 from mrcnn_keras.training.cluster import is_chief, make_strategy
 
-FIELDS = {
-    "num_classes": 3,
-    "backbone_blocks": (1, 1, 1, 1),
-    "stem_channels": 8,
-    "res2_channels": 16,
-    "width_per_group": 8,
-    "fpn_channels": 16,
-    "box_head_dim": 32,
-    "mask_head_dim": 16,
-    "mask_head_convs": 1,
-    "backbone_norm": "group",
-    "norm_groups": 4,
-    "freeze_at": 0,
-    "image_min_side": 64,
-    "image_max_side": 64,
-    "anchor_sizes": (8, 16, 32, 64, 128),
-    "rpn_batch_size": 32,
-    "rpn_pre_nms_topk_train": 100,
-    "rpn_post_nms_topk_train": 50,
-    "roi_batch_size": 32,
-    "gt_mask_size": 28,
-    "batch_size": 4,
-    "gradient_clip_norm": 0.5,
+from .. import tiny
+
+FIELDS = {**tiny.FIELDS, "mask_head_convs": 1, "batch_size": 4, "gradient_clip_norm": 0.5}
+KINDS = {
+    "whole": {},
+    "quick": {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5"},
 }
+EPOCHS, STEPS_PER_EPOCH = 2, 2
 
 
-def main(out, replicas, images, epochs, index=None, *workers):
-    """Writes weights and losses to `out`."""
-    replicas, images, epochs = int(replicas), int(images), int(epochs)
+def main(out, kind, replicas, states, index=None, *workers):
+    """Writes one file, and the states."""
+    replicas = int(replicas)
     if workers:
         use_cpus(replicas // len(workers))
         strategy = make_strategy(workers=workers, worker_index=int(index))
     else:
         strategy = make_strategy(replicas)
-    from mrcnn_keras import MaskRCNN, MaskRCNNConfig
-    from mrcnn_keras.data import ShapesDataset
+    from mrcnn_keras.training import Checkpoints
 
     assert strategy.num_replicas_in_sync == replicas
-    with strategy.scope() if replicas > 1 else contextlib.nullcontext():
-        model = MaskRCNN(MaskRCNNConfig(**{**FIELDS, "batch_size": images}))
-        model.compile(total_steps=epochs)
-    # Five images to validate on: in the second batch a replica goes without.
-    train, validation = ShapesDataset(max(16, images), seed=0, size=(64, 64)), ShapesDataset(5, seed=5, size=(64, 64))
-    history = model.fit(train, validation_data=validation, epochs=epochs, steps_per_epoch=1, verbose=0).history
-    weights = {variable.path.replace("/", "|"): np.array(variable) for variable in model.trainable_variables}
-    np.savez(out, chief=is_chief(strategy), **weights, **{f"history {key}": value for key, value in history.items()})
+    shared = {} if workers else values_of_two_replicas(strategy)
+    with strategy.scope():
+        model = make_model(kind)
+    history = train(model, kind, [Checkpoints(states, every=1)] if workers else [])
+    np.savez(out, chief=is_chief(strategy), **results(model, history), **shared)
+
+
+def make_model(kind, **options):
+    """A model compiled for the whole training."""
+    model = tiny.tiny_model(**{**FIELDS, **KINDS[kind]})
+    model.compile(total_steps=EPOCHS * STEPS_PER_EPOCH, **options)
+    return model
+
+
+def train(model, kind, callbacks=()):
+    """The history of a training."""
+    from mrcnn_keras.data import ShapesDataset
+
+    options = {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "verbose": 0, "callbacks": list(callbacks)}
+    if kind == "whole":
+        # Of five images a replica goes without in the second batch.
+        options["validation_data"] = ShapesDataset(5, seed=5, size=(64, 64))
+    return model.fit(ShapesDataset(16, seed=0, size=(64, 64)), **options).history
+
+
+def results(model, history):
+    """Arrays by name: all variables ("|" in their names), those of the optimizer, and the epochs' values."""
+    arrays = {variable.path: variable.numpy() for variable in model.variables}
+    arrays |= {f"optimizer {variable.path}": variable.numpy() for variable in model.optimizer.variables}
+    arrays = {name.replace("/", "|"): value for name, value in arrays.items()}
+    return {**arrays, **{f"history {name}": np.array(values) for name, values in history.items()}}
+
+
+CLIPPINGS = {
+    "global norm, over": {"global_clipnorm": 1.0},
+    "global norm, under": {"global_clipnorm": 6.0},
+    "norm": {"clipnorm": 2.5},
+    "value": {"clipvalue": 3.5},
+    "none": {},
+}
+
+
+def values_of_two_replicas(strategy):
+    """What two replicas compute together of values that differ between them; arrays by name."""
+    import keras
+    import tensorflow as tf
+
+    from mrcnn_keras.layers import replicas
+    from mrcnn_keras.training.gradients import clip_whole_batch
+    from mrcnn_keras.training.replicas import over_replicas
+
+    with strategy.scope():
+        optimizers = {name: keras.optimizers.SGD(1.0, **options) for name, options in CLIPPINGS.items()}
+
+    def on_replica():
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        share = tf.cast(number, tf.float32)
+        gradient = tf.where(number == 0, [3.0, 0.0], [0.0, 4.0])
+        values = {f"clipped: {name}": clip_whole_batch(one, [gradient])[0] for name, one in optimizers.items()}
+        values["mean"] = replicas.divide(6.0 * share, 1.0 + 2.0 * share)  # sums 0 and 6 of 1 and 3 terms
+        values["first image"] = replicas.first_image(3)
+        # The loss of a replica without an image, which is anything, and of one with two.
+        losses, values["images"] = over_replicas({"loss": tf.where(number == 0, np.nan, 5.0)}, 2.0 * share)
+        return {**values, "loss": losses["loss"]}
+
+    found = tf.function(lambda: strategy.run(on_replica))()
+    return {name: np.array([one.numpy() for one in value.values]) for name, value in found.items()}
 
 
 def use_cpus(count):

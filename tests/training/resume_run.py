@@ -1,50 +1,52 @@
-"""Trains a small model with checkpoints, alone or as one of two workers; run and killed by the tests.
+"""Trains a small model with checkpoints in a process of its own, which a test stops.
 
-python resume_run.py OUT FOLDER REPLICAS [WORKER_INDEX HOST:PORT HOST:PORT]
+python -m tests.training.resume_run FOLDER
 
-Writes the weights at the end to OUT, and a line with the step to standard output after each step.
+Writes a line with the step to standard output after each step and then waits for a line of standard input.
 """
 
-import contextlib
 import sys
 
-import numpy as np
-from replica_run import FIELDS
+import keras
 
-from mrcnn_keras.training.cluster import make_strategy
+from mrcnn_keras.data import ShapesDataset
+from mrcnn_keras.training import Checkpoints
 
-EPOCHS, STEPS_PER_EPOCH, EVERY = 3, 5, 2
+from .. import tiny
+
+# The architecture that takes the least time to trace.
+C4 = {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5", "mask_head": "none"}
+FIELDS = {**tiny.FIELDS, **C4, "gradient_clip_norm": 0.5}
+SHAPES = ShapesDataset(11, seed=0, size=(64, 64))
+# Such a training makes six steps and writes states after steps 2, 4 and 6.
+EPOCHS, STEPS_PER_EPOCH, EVERY = 2, 3, 2
 
 
-def main(out, folder, replicas, index=None, *workers):
-    """Trains to the end, from wherever the folder's states begin."""
-    replicas = int(replicas)
-    strategy = make_strategy(workers=workers, worker_index=int(index)) if workers else make_strategy(replicas)
-    import keras
+def make_model(run_eagerly=True, **fields):
+    """A compiled model."""
+    model = tiny.tiny_model(**{**FIELDS, **fields})
+    model.compile(run_eagerly=run_eagerly)
+    return model
 
-    from mrcnn_keras import MaskRCNN, MaskRCNNConfig
-    from mrcnn_keras.data import ShapesDataset
-    from mrcnn_keras.training import Checkpoints
 
-    class Tell(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            print(int(self.model.optimizer.iterations.numpy()), flush=True)
+def train(model, folder, epochs=EPOCHS, steps=STEPS_PER_EPOCH, extra=(), data=SHAPES, **options):
+    """The history of a training with checkpoints."""
+    callbacks = [*extra, Checkpoints(folder, **{"every": EVERY, **options})]
+    return model.fit(data, epochs=epochs, steps_per_epoch=steps, callbacks=callbacks, verbose=0).history
 
-    with strategy.scope() if replicas > 1 else contextlib.nullcontext():
-        model = MaskRCNN(MaskRCNNConfig(**FIELDS))
-        model.compile()
-    train = ShapesDataset(22, seed=0, size=(64, 64))
-    history = model.fit(
-        train,
-        epochs=EPOCHS,
-        steps_per_epoch=STEPS_PER_EPOCH,
-        callbacks=[Tell(), Checkpoints(folder, every=EVERY, monitor="loss", mode="min")],
-        verbose=0,
-    ).history
-    weights = {variable.path.replace("/", "|"): variable.numpy() for variable in model.variables}
-    weights |= {f"optimizer {v.path}".replace("/", "|"): v.numpy() for v in model.optimizer.variables}
-    np.savez(out, **weights, **{f"last {name}": values[-1] for name, values in history.items()})
+
+def state_of(model):
+    """The values of all variables."""
+    return [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+
+
+class Tell(keras.callbacks.Callback):
+    """Tells each step, and waits for an answer."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        print(int(self.model.optimizer.iterations.numpy()), flush=True)
+        sys.stdin.readline()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    train(make_model(), sys.argv[1], extra=[Tell()])

@@ -4,18 +4,17 @@ import errno
 import warnings
 
 import keras
-import numpy as np
 import pytest
 
-from mrcnn_keras import MaskRCNN, MaskRCNNConfig
 from mrcnn_keras.data import ShapesDataset, training_batches
 from mrcnn_keras.training import Checkpoints
 from mrcnn_keras.training import checkpoint_files as files
 
-from .replica_run import FIELDS
-from .test_checkpoints import SHAPES, make_model, names, state_of, train
+from .. import tiny
+from .resume_run import FIELDS, SHAPES, make_model, state_of, train
+from .test_checkpoints import assert_states_equal, names
 
-VALIDATION = ShapesDataset(9, seed=5, size=(64, 64))  # three batches, fewer than an epoch has
+VALIDATION = ShapesDataset(2, seed=5, size=(64, 64))  # one batch, fewer than an epoch has
 
 
 class Count(keras.callbacks.Callback):
@@ -37,23 +36,23 @@ class Count(keras.callbacks.Callback):
 
 
 def validated(model, folder, count):
-    checkpoints = Checkpoints(folder, every=1, keep=99)
+    checkpoints = Checkpoints(folder, every=3, keep=99)
     options = {"validation_data": VALIDATION, "callbacks": [count, checkpoints], "verbose": 0}
-    return model.fit(SHAPES, epochs=3, steps_per_epoch=4, **options).history
+    return model.fit(SHAPES, epochs=3, steps_per_epoch=2, **options).history
 
 
+@pytest.mark.slow
 def test_validation_leaves_the_epochs_their_steps(tmp_path):
     model, count = make_model(), Count()
     history = validated(model, tmp_path / "whole", count)
-    assert count.trained == {0: 4, 1: 4, 2: 4} and count.validated == {0: 3, 1: 3, 2: 3}
+    assert count.trained == {0: 2, 1: 2, 2: 2} and count.validated == {0: 1, 1: 1, 2: 1}
     (tmp_path / "cut").mkdir()
-    state = tmp_path / "whole" / "step-00000006.keras"
+    state = tmp_path / "whole" / "step-00000003.keras"
     (tmp_path / "cut" / state.name).write_bytes(state.read_bytes())
     resumed, count = make_model(), Count()
     assert validated(resumed, tmp_path / "cut", count) == {name: values[1:] for name, values in history.items()}
-    assert count.trained == {1: 2, 2: 4} and count.validated == {1: 3, 2: 3}
-    for one, other in zip(state_of(resumed), state_of(model), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert count.trained == {1: 1, 2: 2} and count.validated == {1: 1, 2: 1}
+    assert_states_equal(state_of(resumed), state_of(model))
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +65,7 @@ def from_zero(model):
     return model
 
 
+@pytest.mark.slow
 def test_interrupted_while_it_writes_it_writes_again(model, tmp_path, monkeypatch):
     write = files.write_checkpoint
     interruptions = [KeyboardInterrupt()]
@@ -77,10 +77,11 @@ def test_interrupted_while_it_writes_it_writes_again(model, tmp_path, monkeypatc
 
     monkeypatch.setattr(files, "write_checkpoint", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(from_zero(model), tmp_path, epochs=1, steps=6)
+        train(from_zero(model), tmp_path, epochs=1, steps=5)
     assert files.step_paths(tmp_path)[-1].name == "step-00000004.keras"
 
 
+@pytest.mark.slow
 def test_a_training_whose_end_cannot_be_written_fails(model, tmp_path, monkeypatch):
     write, full = files.write_checkpoint, [True]
 
@@ -121,6 +122,7 @@ def test_a_metric_that_is_not_there_is_said(model, tmp_path):
         train(from_zero(model), tmp_path, steps=1, monitor="val_typo")
 
 
+@pytest.mark.slow
 def test_a_trained_model_starts_anew_in_a_new_folder(model, tmp_path):
     from_zero(model).optimizer.iterations.assign(7)
     assert len(train(model, tmp_path, epochs=2, steps=2)["loss"]) == 2
@@ -129,9 +131,10 @@ def test_a_trained_model_starts_anew_in_a_new_folder(model, tmp_path):
     assert len(train(model, tmp_path, epochs=3, steps=2)["loss"]) == 1
 
 
-def test_batches_of_ones_own_need_to_say_what_an_epoch_is(model, tmp_path):
-    batches = training_batches(SHAPES, batch_size=4, min_side=64, max_side=64, mask_size=28, repeat=False)
-    model = from_zero(model)
+def test_batches_of_ones_own_need_to_say_what_an_epoch_is(tmp_path):
+    some = SHAPES.subset([0, 1, 2, 3])
+    batches = training_batches(some, batch_size=2, min_side=64, max_side=64, mask_size=28, repeat=False)
+    model = make_model(mask_head="fcn")
     model.fit(batches, epochs=1, callbacks=[Checkpoints(tmp_path)], verbose=0)
     with pytest.raises(ValueError, match="steps_per_epoch is needed to go on from a state"):
         model.fit(batches, epochs=2, callbacks=[Checkpoints(tmp_path)], verbose=0)
@@ -139,8 +142,8 @@ def test_batches_of_ones_own_need_to_say_what_an_epoch_is(model, tmp_path):
 
 def test_another_learning_rate_is_used_and_the_same_one_is_as_it_was(tmp_path):
     def rate_of(given, **later):
-        model = MaskRCNN(MaskRCNNConfig(**FIELDS))
-        model.compile(keras.optimizers.SGD(given))
+        model = tiny.tiny_model(**FIELDS)
+        model.compile(keras.optimizers.SGD(given), run_eagerly=True)
         train(model, tmp_path, **later)
         return float(model.optimizer.learning_rate.numpy())
 

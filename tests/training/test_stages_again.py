@@ -9,10 +9,12 @@ from mrcnn_keras.data import MixedDataset, ProposalFile, ShapesDataset, training
 from mrcnn_keras.evaluation import CocoEvaluation
 from mrcnn_keras.training import Checkpoints, store_proposals
 
-from .replica_run import FIELDS
-from .test_stages import FEATURES, HEADS, RPN, SHAPES, Stop, Watch, make_model, weights
+from .. import tiny
+from .test_stages import FEATURES, HEADS, RPN, SHAPES, Stop, Watch, in_a_graph, make_model, weights
 
-PRESET, LIKE_OURS = "mask_rcnn_narrow_fpn", {**FIELDS, "fpn_norm": "none"}
+pytestmark = pytest.mark.usefixtures("eager_training")
+
+PRESET, LIKE_OURS = "mask_rcnn_narrow_fpn", {**tiny.FIELDS, "backbone_norm": "frozen", "fpn_norm": "none"}
 
 
 def part(model, name):
@@ -31,7 +33,7 @@ def trained(tmp_path_factory):
     """A stage-wise model whose two backbones differ, its file, and the folder of its states."""
     folder = tmp_path_factory.mktemp("trained")
     model = make_model(stage_proposals="stored")
-    model.fit(SHAPES, steps_per_epoch=2, callbacks=[Checkpoints(folder / "states", every=1)], verbose=0)
+    model.fit(SHAPES, steps_per_epoch=1, callbacks=[Checkpoints(folder / "states", every=1)], verbose=0)
     model.save(folder / "model.keras")
     model.save_weights(folder / "model.weights.h5")
     return model, folder
@@ -48,7 +50,7 @@ def test_a_stage_wise_file_gives_each_backbone_its_own_weights(trained, stages):
 
 
 def test_an_end_to_end_file_fills_both_backbones(tmp_path):
-    model = make_model("end_to_end")
+    model = tiny.tiny_model()
     model.save(tmp_path / "model.keras")
     other = MaskRCNN.from_preset(PRESET, tmp_path / "model.keras", **{**LIKE_OURS, "training_stages": "stage_wise"})
     for name in ("backbone", "rpn_backbone"):
@@ -73,6 +75,7 @@ def test_states_of_other_stages_are_not_gone_on_from(trained, tmp_path):
         make_model("end_to_end").fit(SHAPES, steps_per_epoch=2, callbacks=[Checkpoints(states)], verbose=0, epochs=2)
 
 
+@pytest.mark.slow
 def test_proposals_made_on_the_way_are_those_of_the_trained_rpn(tmp_path):
     """As when validation data, which have no file yet, are added after an interruption."""
 
@@ -92,14 +95,17 @@ def test_proposals_made_on_the_way_are_those_of_the_trained_rpn(tmp_path):
         np.testing.assert_allclose(made[name][0], right[name][0], atol=1e-3)
 
 
-def test_a_further_fit_goes_on_with_the_optimizer(trained, tmp_path):
+@pytest.mark.parametrize("graph", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_further_fit_goes_on_with_the_optimizer(trained, graph):
     states = trained[1] / "states"
     model, given = make_model("end_to_end"), {"proposals": states / "detector-train-proposals.h5"}
-    for steps in (2, 4):
-        model.fit(SHAPES, steps_per_epoch=2, verbose=0, **given)
+    if graph:
+        in_a_graph(model)
+    for steps in (1, 2):
+        model.fit(SHAPES, steps_per_epoch=1, verbose=0, **given)
         assert int(model.optimizer.iterations.numpy()) == steps
-    for steps in (2, 4):  # another training, of everything
-        model.fit(SHAPES, steps_per_epoch=2, verbose=0)
+    for steps in (1, 2):  # another training, of everything
+        model.fit(SHAPES, steps_per_epoch=1, verbose=0)
         assert int(model.optimizer.iterations.numpy()) == steps
 
 
@@ -112,6 +118,7 @@ def test_a_layer_that_the_user_freezes_between_two_trainings_stays_frozen(traine
     assert watch.learned == [FEATURES | HEADS, (FEATURES - {"backbone"}) | HEADS | RPN]
 
 
+@pytest.mark.slow
 def test_precision_waits_for_the_rpn_that_detects():
     precision = CocoEvaluation(SHAPES.subset([0, 1]))
     history = make_model("alternating").fit(SHAPES, steps_per_epoch=1, callbacks=[precision], verbose=0).history
@@ -142,11 +149,12 @@ def test_precision_on_given_proposals(trained, tmp_path):
     assert len(asked) and all(boxes is not None and len(boxes[0]) == 0 for boxes in asked)
 
 
+@pytest.mark.slow
 def test_the_best_model_is_of_the_last_stage(tmp_path):
     saved = tmp_path / "best.keras"
     keep = keras.callbacks.ModelCheckpoint(saved, monitor="loss", save_best_only=True)
     model = make_model()
-    model.fit(SHAPES, steps_per_epoch=2, callbacks=[keep], verbose=0)
+    model.fit(SHAPES, steps_per_epoch=1, callbacks=[keep], verbose=0)
     assert_equal(part(MaskRCNN.load(saved), "box_head"), part(model, "box_head"))
 
 
@@ -164,7 +172,7 @@ def test_what_weight_decay_spares_is_spared_in_every_stage():
 
 
 def test_evaluate_works_after_a_training_on_stored_proposals(trained):
-    batches = training_batches(SHAPES, batch_size=2, min_side=64, max_side=64, mask_size=FIELDS["gt_mask_size"])
+    batches = training_batches(SHAPES, batch_size=2, min_side=64, max_side=64, mask_size=tiny.FIELDS["gt_mask_size"])
     losses = trained[0].evaluate(batches, steps=1, verbose=0, return_dict=True)
     assert np.isfinite(losses["loss"])
 

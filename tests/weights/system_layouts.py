@@ -89,10 +89,10 @@ def torchvision_body(names, prefix, blocks=(3, 4, 6, 3)):
             inputs = outputs
 
 
-def torchvision(version=1, keypoints=False, old_names=False):
+def torchvision(version=1, keypoints=False, old_names=False, blocks=(3, 4, 6, 3)):
     """torchvision's Mask (or Keypoint) R-CNN with ResNet-50-FPN; `old_names`: as the published files have them."""
     names = {}
-    torchvision_body(names, "backbone.body.")
+    torchvision_body(names, "backbone.body.", blocks)
     v2 = version == 2
     middle = "" if old_names else ".0"
 
@@ -131,8 +131,8 @@ def torchvision(version=1, keypoints=False, old_names=False):
         names["roi_heads.mask_predictor.conv5_mask.bias"] = (256,)
         conv(names, "roi_heads.mask_predictor.mask_fcn_logits", 91, 256, 1)
     if v2:
-        names.update({name.replace("running_mean", "num_batches_tracked"): () for name in list(names)
-                      if name.endswith("running_mean")})  # fmt: skip
+        means = [name for name in names if name.endswith("running_mean")]
+        names.update({name.replace("running_mean", "num_batches_tracked"): () for name in means})
     return names
 
 

@@ -7,25 +7,22 @@ from mrcnn_keras import MaskRCNN, MaskRCNNConfig
 from mrcnn_keras.weights.checkpoint_config import architecture_differences
 from mrcnn_keras.weights.systems.architecture import read_architecture
 
+from ..tiny import tiny_model
 from . import system_layouts as layouts
 from .system_layouts import random_tensors, write
 
-SMALL = {
-    "num_classes": 2, "image_min_side": 64, "image_max_side": 64, "backbone_blocks": (1, 1, 1, 1), "stem_channels": 8,
-    "res2_channels": 16, "width_per_group": 8, "fpn_channels": 8, "box_head_dim": 16, "mask_head_dim": 8,
-    "keypoint_head_dim": 8, "keypoint_head_convs": 1,
-}  # fmt: skip
+SHALLOW = (1, 1, 1, 1)
 
 
 @pytest.fixture(scope="module")
 def detectron2(tmp_path_factory):
-    """A narrow checkpoint of Detectron2's."""
-    return write(tmp_path_factory.mktemp("d2") / "narrow.pkl", random_tensors(layouts.detectron2(), 8))
+    """A narrow, shallow checkpoint of Detectron2's."""
+    return write(tmp_path_factory.mktemp("d2") / "narrow.pkl", random_tensors(layouts.detectron2(blocks=SHALLOW), 8))
 
 
 def saved(tmp_path, **fields):
     """The path of a small model's file, and its weights."""
-    model = MaskRCNN(MaskRCNNConfig(**{**SMALL, **fields}))
+    model = tiny_model(**{"num_classes": 2, **fields})
     model.save(tmp_path / "model.keras")
     return tmp_path / "model.keras", {v.path: v.numpy() for v in model.variables}
 
@@ -72,9 +69,9 @@ def test_public_models_keep_the_presets_training(monkeypatch, detectron2):
 
 
 def test_a_c4_checkpoint_brings_its_place_of_the_stride(tmp_path):
-    path = write(tmp_path / "c4.pkl", random_tensors(layouts.detectron2("c4"), 8))
+    path = write(tmp_path / "c4.pkl", random_tensors(layouts.detectron2("c4", SHALLOW), 8))
     narrow = {"stem_channels": 8, "res2_channels": 32, "width_per_group": 8, "mask_head_dim": 32, "rpn_channels": 128}
-    config = MaskRCNN.from_preset("mask_rcnn_resnet50_c4", str(path), **narrow).config
+    config = MaskRCNN.from_preset("mask_rcnn_resnet50_c4", str(path), backbone_blocks=SHALLOW, **narrow).config
     assert config.box_pool_size == 14 and config.res5_stride == 2
 
 
@@ -98,7 +95,7 @@ def test_class_maps_reach_the_masks_of_every_kind(tmp_path, fields):
 def test_keypoint_names_and_sigmas_stay_with_their_number(tmp_path):
     names = tuple(f"k{i}" for i in range(17))
     own = {"num_keypoints": 17, "keypoint_names": names, "keypoint_sigmas": (0.1,) * 17, "keypoint_skeleton": ((0, 1),)}
-    path, _ = saved(tmp_path, num_classes=1, class_names=("person",), **{k: v for k, v in own.items()})
+    path, _ = saved(tmp_path, num_classes=1, class_names=("person",), **own)
     for same in ({"score_threshold": 0.3}, {"num_keypoints": 17}):
         config = MaskRCNN.from_pretrained(path, **same).config
         assert config.keypoint_names == names and config.keypoint_sigmas == (0.1,) * 17
@@ -110,7 +107,7 @@ def test_keypoint_names_and_sigmas_stay_with_their_number(tmp_path):
 def test_softmax_masks_are_not_written_for_other_systems(tmp_path):
     from mrcnn_keras.weights.writing import save_checkpoint
 
-    model = MaskRCNN(MaskRCNNConfig(**SMALL, mask_loss="softmax"))
+    model = tiny_model(mask_loss="softmax")
     for name in ("model.pkl", "model.pth"):
         with pytest.raises(ValueError, match="neither Detectron2 nor torchvision has softmax masks"):
             save_checkpoint(model, tmp_path / name)
@@ -123,7 +120,7 @@ def test_softmax_masks_are_not_written_for_other_systems(tmp_path):
         ("resnet18", "resnet18"),
         ("resnet34", "resnet34"),
         ("resnext50_32x4d", "resnext50_32x4d"),
-        ("resnext101_64x4d", "resnext101_64x4d"),
+        pytest.param("resnext101_64x4d", "resnext101_64x4d", marks=pytest.mark.slow),
     ],
 )
 def test_backbones_are_recognised_by_their_shapes(backbone, name):
