@@ -1,5 +1,6 @@
 """Models from what a user names on the command line."""
 
+import contextlib
 import pathlib
 from typing import Any
 
@@ -61,12 +62,14 @@ def served_model(address: str, name: str, **kwargs: Any) -> Any:
         import_tensorflow()
     from mrcnn_keras.serving import Client
 
-    try:
-        client = Client(address, name, **kwargs)
-        client.config  # noqa: B018
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"--server: {error}") from error
-    return client
+    with contextlib.ExitStack() as opened:
+        try:
+            client = opened.enter_context(Client(address, name, **kwargs))
+            client.config  # noqa: B018
+        except (ValueError, ImportError) as error:
+            raise UsageError(f"--server: {error}") from error
+        opened.pop_all()  # from here on the caller closes it
+        return client
 
 
 def new_config(preset: str, settings: dict[str, Any], dataset: Any) -> Any:

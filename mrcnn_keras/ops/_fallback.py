@@ -29,7 +29,7 @@ def roi_align_tensorflow(feature_maps: Sequence, boxes, image_index, level, spec
     """Same arguments, values and gradients as the compiled operation; see `multilevel_roi_align`."""
     boxes, image_index, level = (tf.stop_gradient(t) for t in (boxes, image_index, level))
     if compiling_with_xla():  # which needs the sizes of this call
-        return _roi_align(tuple(feature_maps), boxes, image_index, level, spec)
+        return _roi_align(tuple(feature_maps), boxes, image_index, level, spec, call_with_gradient)
     channels = feature_maps[0].shape[-1]
     pooled = _as_function(spec, channels)(tuple(feature_maps), boxes, image_index, level)
     return tf.ensure_shape(pooled, (boxes.shape[0], *spec.output_size, channels))
@@ -41,12 +41,17 @@ def _as_function(spec, channels):
 
     def pool(feature_maps, *rois):  # retracing is reduced by forgetting sizes, and the channels must be known
         feature_maps = [tf.ensure_shape(m, (None, None, None, channels)) for m in feature_maps]
-        return _roi_align(feature_maps, *rois, spec)
+        return _roi_align(feature_maps, *rois, spec, _call_with_lasting_gradient)
 
     return tf.function(pool, reduce_retracing=True, autograph=False)
 
 
-def _roi_align(feature_maps, boxes, image_index, level, spec):
+def _call_with_lasting_gradient(function, *inputs):
+    """Like `call_with_gradient`, but faster to trace: the graph around it is kept anyway."""
+    return tf.custom_gradient(function)(*inputs)
+
+
+def _roi_align(feature_maps, boxes, image_index, level, spec, call):
     with tf.control_dependencies(_checks(feature_maps, boxes, image_index, level)):
         boxes = tf.identity(boxes)
     shapes = [tf.shape(m) for m in feature_maps]
@@ -71,7 +76,7 @@ def _roi_align(feature_maps, boxes, image_index, level, spec):
 
         return pooled, gradient
 
-    return tf.ensure_shape(call_with_gradient(pool, *feature_maps), (boxes.shape[0], *spec.output_size, channels))
+    return tf.ensure_shape(call(pool, *feature_maps), (boxes.shape[0], *spec.output_size, channels))
 
 
 def _checks(feature_maps, boxes, image_index, level):

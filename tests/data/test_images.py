@@ -56,6 +56,7 @@ def test_size_is_right_when_the_tag_lies_behind_the_pixels(tmp_path):
     assert image_file_size(path) == (12, 20) == read_image(path).shape[:2]
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow tells the user
 def test_damaged_exif_does_not_lose_the_photo(tmp_path):
     path = tmp_path / "photo.jpg"
     Image.fromarray(_photo()).save(path, exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f garbage")
@@ -75,7 +76,8 @@ def test_grey_one_bit_palette_and_alpha_become_rgb(tmp_path):
     for mode, (image, expected) in cases.items():
         path = tmp_path / f"{mode}.png"
         image.save(path)
-        assert Image.open(path).mode == mode
+        with Image.open(path) as written:
+            assert written.mode == mode
         found = read_image(path)
         assert found.dtype == np.uint8 and found.shape == (12, 20, 3)
         np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=2, err_msg=mode)
@@ -94,7 +96,8 @@ def test_sixteen_bits_keep_their_range(tmp_path):
 def test_cmyk_jpeg_looks_like_the_rgb_original(tmp_path):
     path = tmp_path / "print.jpg"
     Image.fromarray(_photo()).convert("CMYK").save(path, quality=100)
-    assert Image.open(path).mode == "CMYK"
+    with Image.open(path) as written:
+        assert written.mode == "CMYK"
     np.testing.assert_allclose(read_image(path).astype(int), _photo().astype(int), atol=8)
 
 

@@ -49,7 +49,11 @@ def test_equals_plain_loops(pyramid, expected, implementation, sampling_ratio, a
 
 @pytest.mark.parametrize(
     ("dtype", "step", "reduce"),
-    [(tf.bfloat16, 2**-8, "average"), (tf.bfloat16, 2**-8, "max"), (tf.float16, 2**-11, "average")],
+    [
+        (tf.bfloat16, 2**-8, "average"),
+        pytest.param(tf.bfloat16, 2**-8, "max", marks=pytest.mark.slow),
+        pytest.param(tf.float16, 2**-11, "average", marks=pytest.mark.slow),
+    ],
 )
 def test_sixteen_bit_maps_are_summed_in_float32(pyramid, oracle, implementation, dtype, step, reduce):
     options = {"output_size": (3, 3), "sampling_ratio": 0, "aligned": True, "reduce": reduce}

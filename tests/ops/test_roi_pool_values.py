@@ -79,7 +79,7 @@ def test_warp_equals_plain_loops(rois, expected, implementation, sampling_ratio,
     check(pool("warp", rois, implementation, **options), expected("warp", **options), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
+@pytest.mark.parametrize("dtype", [tf.bfloat16, pytest.param(tf.float16, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("method", "options"),
     [("pool", {}), *(("warp", {"sampling_ratio": 1, "aligned": True, "reduce": r}) for r in ("average", "max"))],
@@ -147,7 +147,7 @@ def test_empty_and_reversed_boxes_are_one_cell(implementation):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("scale", [1.0, 8.0])
+@pytest.mark.parametrize("scale", [1.0, pytest.param(8.0, marks=pytest.mark.slow)])
 def test_gigantic_boxes_take_no_longer_than_the_map(implementation, method, scale):
     features = tf.ones((1, 6, 6, 2))
     boxes = [[-4e6, -4e6, 4e6, 4e6], [0, 0, 5e8, 6], [-3e38, -3e38, 3e38, 3e38], [-3e38, 3e38, 3e38, -3e38]]

@@ -17,6 +17,7 @@ from mrcnn_keras.model import MaskRCNN
 from mrcnn_keras.serving import export, export_saved_model, model_info
 
 from .conftest import file_of, predict
+from .corner import Corner
 from .tiny import C4, KEYPOINTS, TINY, photo
 
 # Runs where the package cannot be imported, as in TF Serving: the answers of one SavedModel after the other to the same
@@ -127,26 +128,6 @@ def test_tensor_signature_gives_the_models_detections(server, model, files):
     for i, one in enumerate(model.detect(images, batch_size=2)):
         assert int(answers["num_detections"][i]) == len(one)
         np.testing.assert_allclose(answers["detection_scores"][i, : len(one)], one.scores, atol=1e-4)
-
-
-class Corner:
-    """Stands in for a model: finds one object, the upper left quarter of the image, in an image lighter than 100."""
-
-    config = TINY.replace(image_min_side=32, image_max_side=64, max_detections=4)
-
-    def __init__(self):
-        self.factor = tf.Variable(0.5)
-        self.variables = [types.SimpleNamespace(value=self.factor)]
-
-    def get_layer(self, name):
-        return types.SimpleNamespace(compute_dtype="float32")
-
-    def __call__(self, inputs, training):
-        height, width = tf.unstack(inputs["image_sizes"] * self.factor, axis=1)
-        light = tf.reduce_max(inputs["images"], axis=(1, 2, 3)) > 100
-        boxes = tf.stack([tf.zeros_like(width), tf.zeros_like(width), width, height], axis=-1)[:, None]
-        ids = tf.where(light, 2, -1)[:, None]
-        return {"boxes": boxes, "scores": tf.ones_like(boxes[..., 0]), "class_ids": ids}
 
 
 @pytest.fixture(scope="module")

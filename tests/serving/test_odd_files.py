@@ -1,5 +1,7 @@
 """Files that a server gets from the world: each is answered or refused by itself, and the server goes on."""
 
+import pathlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,7 +18,7 @@ HUGE = (12_000, 9_000)
 def memory_peak(pid):
     """The most memory that a process had so far, bytes."""
     try:
-        lines = open(f"/proc/{pid}/status").read().splitlines()
+        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
     except FileNotFoundError:
         pytest.skip("no /proc here to read a process' memory from")
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))

@@ -119,7 +119,7 @@ def test_command_line_refuses_a_folder(tmp_path, capsys):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"mask_loss": "softmax", "roi_op": "pool", "resize": "torchvision"},
+        {"mask_loss": "softmax", "roi_op": "pool", "resize": "torchvision", **tiny.C4},
         {
             "mask_class_agnostic": True,
             "box_class_agnostic": True,

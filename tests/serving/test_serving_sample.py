@@ -31,7 +31,7 @@ def load(*words, code=(str(SAMPLE / "load.py"),)):
     return subprocess.run([sys.executable, *code, *map(str, words)], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("protocol", ["rest", *([pytest.param("grpc", marks=pytest.mark.slow)] if HAS_GRPC else [])])
+@pytest.mark.parametrize("protocol", ["rest", "grpc"] if HAS_GRPC else ["rest"])
 def test_load_reports_throughput_and_latency(server, photos, tmp_path, protocol):
     code = ("-c", CODE, str(SAMPLE / "load.py")) if protocol == "rest" else (str(SAMPLE / "load.py"),)
     words = ["--clients", 2, "--seconds", 1, "--batch-size", 2, "--out", tmp_path / "load.json"]

@@ -21,8 +21,8 @@ def on_two_replicas(kind, folder):
 
 
 @pytest.fixture(scope="module")
-def quick_on_two_replicas(tmp_path_factory):
-    return on_two_replicas("quick", tmp_path_factory.mktemp("two"))
+def c4_on_two_replicas(tmp_path_factory):
+    return on_two_replicas("c4", tmp_path_factory.mktemp("two"))
 
 
 def _assert_same(found, expected):
@@ -38,49 +38,47 @@ def _assert_same(found, expected):
         np.testing.assert_allclose(found["history val_loss"], expected["history val_loss"], rtol=0.02)
 
 
-def test_replicas_make_the_steps_of_one_device(quick_on_two_replicas):
-    _assert_same(quick_on_two_replicas, on_one_device("quick"))
-
-
-@pytest.fixture(scope="module")
-def whole_on_one_device():
-    found = on_one_device("whole")
-    assert "history val_loss" in found
-    return found
+def test_replicas_make_the_steps_of_one_device(c4_on_two_replicas):
+    _assert_same(c4_on_two_replicas, on_one_device("c4"))
 
 
 @pytest.mark.slow
-def test_replicas_make_the_steps_and_validation_of_one_device(whole_on_one_device, tmp_path):
-    _assert_same(on_two_replicas("whole", tmp_path), whole_on_one_device)
+def test_replicas_make_the_steps_and_validation_of_one_device(tmp_path):
+    kind = "fpn with validation"
+    expected = on_one_device(kind)
+    assert "history val_loss" in expected
+    _assert_same(on_two_replicas(kind, tmp_path), expected)
 
 
-def test_clipping_normalisers_and_metrics_are_those_of_the_whole_batch(quick_on_two_replicas):
-    sums = {name: quick_on_two_replicas[f"clipped: {name}"].sum(axis=0) for name in replica_run.CLIPPINGS}
+def test_clipping_normalisers_and_metrics_are_those_of_the_whole_batch(c4_on_two_replicas):
+    sums = {name: c4_on_two_replicas[f"clipped: {name}"].sum(axis=0) for name in replica_run.CLIPPINGS}
     np.testing.assert_allclose(sums["global norm, over"], [0.6, 0.8], rtol=1e-6)
     np.testing.assert_allclose(sums["global norm, under"], [3.0, 4.0], rtol=1e-6)
     np.testing.assert_allclose(sums["norm"], [1.5, 2.0], rtol=1e-6)
     np.testing.assert_allclose(sums["value"], [3.0, 3.5], rtol=1e-6)
     np.testing.assert_allclose(sums["none"], [3.0, 4.0], rtol=1e-6)
-    assert quick_on_two_replicas["mean"].mean() == 6.0 / 4.0
-    assert quick_on_two_replicas["first image"].tolist() == [0, 3]
-    assert quick_on_two_replicas["loss"].tolist() == [5.0, 5.0]
-    assert quick_on_two_replicas["images"].tolist() == [2.0, 2.0]
+    assert c4_on_two_replicas["mean"].mean() == 6.0 / 4.0
+    assert c4_on_two_replicas["first image"].tolist() == [0, 3]
+    assert c4_on_two_replicas["loss"].tolist() == [5.0, 5.0]
+    assert c4_on_two_replicas["images"].tolist() == [2.0, 2.0]
 
 
 @pytest.mark.slow
-def test_workers_make_the_steps_of_one_device_and_go_on_from_their_states(whole_on_one_device, tmp_path):
+def test_workers_make_the_steps_of_one_device_and_go_on_from_their_states(tmp_path):
+    kind = "c4 with validation"
     states, found = tmp_path / "states", {}
     for name in ("whole", "again"):
         addresses = free_addresses(2)
         paths = [tmp_path / f"{name}{index}.npz" for index in range(2)]
-        finish(*[start(RUN, path, "whole", 2, states, index, *addresses) for index, path in enumerate(paths)])
+        finish(*[start(RUN, path, kind, 2, states, index, *addresses) for index, path in enumerate(paths)])
         found[name] = [arrays_of(path) for path in paths]
         newest = max(states.glob("step-*.keras"))
         assert newest.name == "step-00000004.keras"
         newest.unlink()  # as if they had been stopped before
         (states / "last.keras").unlink(missing_ok=True)
+    expected = on_one_device(kind)
     for worker in found["whole"]:
-        _assert_same(worker, whole_on_one_device)
+        _assert_same(worker, expected)
     assert [bool(worker["chief"]) for worker in found["whole"]] == [True, False]
     whole, again = found["whole"][0], found["again"][0]
     for name in (name for name in whole if "|" in name):

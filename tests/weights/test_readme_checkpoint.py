@@ -1,4 +1,4 @@
-"""The README's "Start from a checkpoint", word for word, with a narrow checkpoint on a server of the test's own."""
+"""The README's "Start from a checkpoint", word for word, with a small checkpoint on a server of the test's own."""
 
 import dataclasses
 import functools
@@ -20,13 +20,13 @@ ID = "detectron2/COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x"
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """The id's file, but narrow, at its own path on a loopback server; the requests that came."""
+    """The id's file, but narrow and shallow, at its own path on a loopback server; the requests that came."""
     from mrcnn_keras.weights.zoo import lookup as zoo
 
     entry = zoo.find(ID)
     path = tmp_path / "site" / entry.url.split("/", 3)[3]
     path.parent.mkdir(parents=True)
-    layouts.write(path, layouts.random_tensors(layouts.detectron2(), 8, 0.02))
+    layouts.write(path, layouts.random_tensors(layouts.detectron2(blocks=(1, 1, 1, 1)), 8, 0.02))
     narrow = dataclasses.replace(entry, digest=None, size=None)
     monkeypatch.setattr(zoo, "_MODELS", tuple(narrow if m.id == ID else m for m in zoo.all_models()))
     handler = functools.partial(Handler, directory=str(tmp_path / "site"))
