@@ -188,7 +188,8 @@ def test_unknown_shapes_in_a_graph(rois, implementation, method):
     assert pooled(p.maps, p.boxes[:1], p.image_index[:1], p.level[:1]).shape == (1, 7, 7, 5)
 
 
-@pytest.mark.parametrize("method", ["pool", pytest.param("warp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_xla_gives_the_same_values_and_gradients(rois, method):
     maps = [tf.constant(m) for m in rois.maps]
 
