@@ -108,6 +108,7 @@ CASES: dict[str, Callable[[], Callable[[], None]]] = {
     "fit, compiled": lambda: build_and_fit,
     "fit, fallback": lambda: lambda: build_and_fit("tensorflow"),
     "fit, checkpointing": lambda: lambda: build_and_fit(gradient_checkpointing=True),
+    "fit, fallback, checkpointing": lambda: lambda: build_and_fit("tensorflow", gradient_checkpointing=True),
     "fit, XLA": lambda: lambda: build_and_fit(jit_compile=True),
     "export, SavedModel": lambda: lambda: export("tf_saved_model"),
     "export, ONNX": lambda: lambda: export("onnx"),

@@ -16,8 +16,8 @@ MOST_MB = 1.0
     "cases",
     [
         ("detect, fallback",),
-        pytest.param(("detect, compiled", "load, SavedModel", "export, SavedModel"), marks=pytest.mark.slow),
-        pytest.param(("fit, checkpointing", "fit, fallback"), marks=pytest.mark.slow),
+        pytest.param(("detect, compiled", "load, SavedModel"), marks=pytest.mark.slow),
+        pytest.param(("fit, fallback, checkpointing",), marks=pytest.mark.slow),
         pytest.param(("export, StableHLO",), marks=pytest.mark.slow),
     ],
     ids=", ".join,

@@ -108,7 +108,9 @@ def _save(model: Any, path: pathlib.Path, serving: Serving) -> None:
     server.weights = [variable.value for variable in variables]
     with ops.use_implementation("cropped"):
         signatures = make_signatures(model, serving)
-    tf.saved_model.save(server, str(path), signatures=signatures)
+    # A server takes no gradients, and TensorFlow would keep those of every export that a process loads.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(server, str(path), signatures=signatures, options=options)
 
 
 def _check_stock_ops(path: pathlib.Path) -> None:
