@@ -75,6 +75,11 @@ def _attach(output: tf.Tensor, inputs, gradient: Callable) -> tf.Tensor:
 
 
 @tf.RegisterGradient(_NAME)
-def _gradient(operation: tf.Operation, upstream: tf.Tensor, *_: tf.Tensor) -> list:
+def _gradient(operation: tf.Operation | None, upstream: tf.Tensor, *_: tf.Tensor) -> list:
+    if operation is None:  # TensorFlow is writing the gradients of a SavedModel
+        raise NotImplementedError(
+            "the gradients of this graph cannot be saved; give tf.saved_model.save "
+            "options=tf.saved_model.SaveOptions(experimental_custom_gradients=False)"
+        )
     gradients = dict(operation.graph.get_collection(_NAME))
     return [None, *gradients[operation.name](upstream)]
