@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from mrcnn_keras import MaskRCNN
-from mrcnn_keras.data import ProposalFile
+from mrcnn_keras.commands import options
+from mrcnn_keras.data import ProposalFile, ShapesDataset
+from mrcnn_keras.data.dataset import names_of
 
 from .coco_files import write_shapes
 from .command_line import run
@@ -39,14 +41,24 @@ def trained(train, tmp_path_factory, eager_training):
 
 
 @pytest.fixture(scope="module")
-def proposals(data, trained):
+def model(tmp_path_factory):
+    """The file of a model that has learned nothing."""
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    fields = dict(map(options.setting, SETTINGS[1::2]))
+    MaskRCNN.from_preset("mask_rcnn_narrow_fpn", **fields, **names_of(ShapesDataset, keypoints=False)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def proposals(data, model):
     """A file with as many proposals as are detected from."""
-    path = trained / "proposals.h5"
-    words = ["proposals", "--model", trained / "last.keras", *data, "--out", path, "--batch-size", 2]
+    path = model.parent / "proposals.h5"
+    words = ["proposals", "--model", model, *data, "--out", path, "--batch-size", 2]
     assert run(*words, "--set", "rpn_post_nms_topk_train=10") == 0
     return path
 
 
+@pytest.mark.slow
 def test_a_training_killed_between_two_stages_goes_on(train, trained, tmp_path, capsys):
     assert train(trained, "--steps", 2) == 2
     assert "add --resume" in capsys.readouterr().err
@@ -70,10 +82,10 @@ def test_a_file_has_the_proposals_of_each_image(proposals):
 
 
 @pytest.mark.slow
-def test_proposals_of_a_file_are_as_good_as_the_rpns_own(data, trained, proposals, tmp_path):
+def test_proposals_of_a_file_are_as_good_as_the_rpns_own(data, model, proposals, tmp_path):
     found = {}
     for name, more in {"own": [], "file": ["--proposals", proposals]}.items():
-        words = ["evaluate", "--model", trained / "last.keras", *data, "--results", tmp_path / name, *more]
+        words = ["evaluate", "--model", model, *data, "--results", tmp_path / name, *more]
         assert run(*words) == 0
         found[name] = json.loads((tmp_path / name / "bbox.json").read_text())
     assert len(found["own"]) == len(found["file"]) > 6
@@ -84,13 +96,13 @@ def test_proposals_of_a_file_are_as_good_as_the_rpns_own(data, trained, proposal
 
 
 @pytest.mark.slow
-def test_heads_learn_on_a_file(train, data, trained, proposals, tmp_path, capsys):
+def test_heads_learn_on_a_file(train, data, model, proposals, tmp_path, capsys):
     validation = [f"--validation-{word[2:]}" if str(word).startswith("--") else word for word in data]
-    words = "--steps", 2, "--weights", trained / "last.keras", *validation, "--proposals", proposals
+    words = "--steps", 2, "--weights", model, *validation, "--proposals", proposals
     assert train(tmp_path, *words) == 2
     assert "--proposals needs --validation-proposals" in capsys.readouterr().err
     assert train(tmp_path, *words, "--validation-proposals", proposals) == 0
-    before, after = MaskRCNN.load(trained / "last.keras"), MaskRCNN.load(tmp_path / "last.keras")
+    before, after = MaskRCNN.load(model), MaskRCNN.load(tmp_path / "last.keras")
     for layer, same in {"rpn_head": True, "box_head": False}.items():
         pairs = zip(before.get_layer(layer).weights, after.get_layer(layer).weights, strict=True)
         assert all(np.array_equal(one, other) for one, other in pairs) == same, layer

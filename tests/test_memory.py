@@ -15,7 +15,7 @@ MOST_MB = 3.0
 @pytest.mark.parametrize(
     "cases",
     [
-        ("detect, fallback",),
+        pytest.param(("detect, fallback",), marks=pytest.mark.slow),
         pytest.param(("detect, compiled", "load, SavedModel"), marks=pytest.mark.slow),
         pytest.param(("fit, fallback, checkpointing",), marks=pytest.mark.slow),
         pytest.param(("export, StableHLO",), marks=pytest.mark.slow),

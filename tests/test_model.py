@@ -54,10 +54,10 @@ class NoObjects(Dataset):
 
 
 @pytest.fixture(scope="module")
-def trained():
-    """A model after two epochs in graph mode, as a user trains, and its history."""
+def trained(eager_training):
+    """A model after two epochs, and its history."""
     model = tiny()
-    model.compile(run_eagerly=False)
+    model.compile()
     history = fit(model, validation_data=shapes(3, seed=1), epochs=2)
     return model, history
 
@@ -72,7 +72,7 @@ def test_fit_reports_every_loss_and_the_learning_rate(trained):
     assert history.history["loss"][0] == pytest.approx(total, rel=1e-4)
 
 
-def test_training_lowers_the_loss():
+def test_training_in_a_graph_lowers_the_loss():
     model = tiny()
     model.compile(learning_rate=0.01, run_eagerly=False)
     data = shapes(2)
@@ -269,9 +269,21 @@ def test_model_without_masks():
     "fields",
     [
         {"backbone_norm": "group", "fpn_norm": "group", "head_norm": "group", "box_head": "4conv1fc"},
-        {"backbone_norm": "sync_batch", "fpn_norm": "batch", "mask_class_agnostic": True, "box_class_agnostic": True},
-        {"backbone_norm": "frozen", "freeze_at": 2, "roi_aligned": False, "roi_sampling_ratio": 0},
-        {"anchor_sizes": ((8, 12),) * 5, "anchor_ratios": (1.0,), "train_min_sides": (48, 64), "backbone": "resnet101"},
+        *(
+            pytest.param(fields, marks=pytest.mark.slow)
+            for fields in (
+                {"backbone_norm": "sync_batch", "fpn_norm": "batch"},
+                {"backbone_norm": "frozen", "freeze_at": 2, "roi_aligned": False, "roi_sampling_ratio": 0},
+            )
+        ),
+        {
+            "mask_class_agnostic": True,
+            "box_class_agnostic": True,
+            "anchor_sizes": ((8, 12),) * 5,
+            "anchor_ratios": (1.0,),
+            "train_min_sides": (48, 64),
+            "backbone": "resnet101",
+        },
     ],
 )
 def test_config_fields_build_train_and_detect(fields):
@@ -292,7 +304,7 @@ def test_gradient_checkpointing_changes_no_weight():
     assert_same(*runs)
 
 
-@pytest.mark.parametrize("optimizer", [keras.optimizers.AdamW(1e-3), "adam"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param(keras.optimizers.AdamW(1e-3), marks=pytest.mark.slow)])
 def test_any_keras_optimizer(optimizer):
     model = tiny()
     model.compile(optimizer)

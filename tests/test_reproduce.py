@@ -240,6 +240,7 @@ def test_data_distillation_and_two_tests_of_one_model(load_sample, inline, tmp_p
     assert len(list((tmp_path / "models").glob("*.keras"))) == 2
 
 
+@pytest.mark.slow
 def test_full_scale_takes_coco(load_sample, inline, tmp_path, capsys):
     for part in ("train2017", "val2017"):
         write_people(tmp_path / "coco" / part, tmp_path / "coco" / "annotations" / f"person_keypoints_{part}.json")

@@ -58,17 +58,24 @@ def test_help_and_mistakes_are_told_without_tensorflow(tmp_path):
         assert [part for part in named if part not in told["output"]] == [], (name, words)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("shapes", "masks"), pytest.param("stick_figures", "keypoints", marks=pytest.mark.slow)]
-)
+TRAIN = ["train", "--steps", 2, "--images", 8, "--validation-images", 2, *SETTINGS]
+
+
+def test_training_on_drawn_images(sample, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "GALLERY", 2)
+    _, run = sample("shapes")
+    assert run(*TRAIN, "--out", tmp_path / "out") == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"last.keras", "best.keras", "history.csv", "curves.png", "detections.png"} <= names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [("shapes", "masks"), ("stick_figures", "keypoints")])
 def test_drawn_images(name, kind, sample, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "GALLERY", 2)
     _, run = sample(name)
     out = tmp_path / "out"
-    small = ["--images", 8, "--validation-images", 2]
-    assert run("train", "--out", out, "--steps", 2, *small, *SETTINGS) == 0
-    names = {path.name for path in out.iterdir()}
-    assert {"last.keras", "best.keras", "history.csv", "curves.png", "detections.png"} <= names
+    assert run(*TRAIN, "--out", out) == 0
     assert run("evaluate", "--model", out / "last.keras", "--images", 2) == 0
     assert kind in capsys.readouterr().out
     assert run("detect", "--model", out / "last.keras", "--out", out / "found") == 0

@@ -61,6 +61,7 @@ def test_sixteen_bit_maps_and_many_boxes_with_the_same_counts(pyramid):
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_in_a_graph_of_unknown_shapes_and_without_rois(pyramid):
     p = pyramid
     index = tf.TensorSpec((None,), tf.int32)
@@ -76,8 +77,3 @@ def test_in_a_graph_of_unknown_shapes_and_without_rois(pyramid):
     assert "CropAndResize" in names and not any(">" in name for name in names)
     np.testing.assert_allclose(pooled(p.maps, p.boxes, p.image_index, p.level), pool(p), atol=1e-6)
     assert pooled(p.maps, p.boxes[:0], p.image_index[:0], p.level[:0]).shape == (0, 7, 7, 5)
-
-
-def test_xla_takes_the_fallback(pyramid):
-    compiled = tf.function(lambda maps: pool(pyramid, maps=maps), jit_compile=True)
-    np.testing.assert_allclose(compiled(pyramid.maps), pool(pyramid, "tensorflow"), atol=1e-5)

@@ -96,6 +96,7 @@ def test_the_file_in_tensorflows_xla(exported, expected, tmp_path):
     np.testing.assert_array_equal(detected.class_ids, found["class_ids"][0, :count])
 
 
+@pytest.mark.slow
 def test_the_file_in_jax(exported, expected):
     pytest.importorskip("jax")
     description, arguments = read(exported[1])
@@ -103,6 +104,7 @@ def test_the_file_in_jax(exported, expected):
     assert_same(description, results.values(), expected)
 
 
+@pytest.mark.slow
 def test_what_jax_cannot_load(exported, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", types.ModuleType("jax"))
     with pytest.raises(ValueError, match=f"{tmp_path} is no StableHLO export: there is no model.stablehlo in it"):
@@ -112,6 +114,7 @@ def test_what_jax_cannot_load(exported, tmp_path, monkeypatch):
         load_stablehlo(exported[1])
 
 
+@pytest.mark.slow
 def test_the_folder_says_what_it_is(exported):
     _, folder = exported
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.stablehlo", "weights.npz"]
@@ -133,6 +136,7 @@ def test_the_folder_says_what_it_is(exported):
     assert not {"custom_call", "set_dimension_size", "constant"} & set(description["operations"])
 
 
+@pytest.mark.slow
 def test_the_module_names_no_function_of_tensorflow(exported):
     module = (exported[1] / "model.stablehlo").read_bytes()
     assert module.startswith(b"ML\xefR\rStableHLO_v1.0.0\0")

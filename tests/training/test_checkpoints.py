@@ -20,7 +20,7 @@ from mrcnn_keras.training import Checkpoints
 from mrcnn_keras.training import checkpoint_files as files
 
 from .. import tiny
-from .processes import ROOT
+from ..processes import ROOT
 from .resume_run import FIELDS, SHAPES, make_model, state_of, train
 
 

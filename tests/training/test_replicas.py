@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from ..processes import arrays_of, finish, free_addresses, start
 from . import replica_run
-from .processes import arrays_of, finish, free_addresses, start
 
-RUN = "replica_run.py"
+RUN = "tests.training.replica_run"
 
 
 def on_one_device(kind):
@@ -38,6 +38,7 @@ def _assert_same(found, expected):
         np.testing.assert_allclose(found["history val_loss"], expected["history val_loss"], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_replicas_make_the_steps_of_one_device(c4_on_two_replicas):
     _assert_same(c4_on_two_replicas, on_one_device("c4"))
 
@@ -50,6 +51,7 @@ def test_replicas_make_the_steps_and_validation_of_one_device(tmp_path):
     _assert_same(on_two_replicas(kind, tmp_path), expected)
 
 
+@pytest.mark.slow
 def test_clipping_normalisers_and_metrics_are_those_of_the_whole_batch(c4_on_two_replicas):
     sums = {name: c4_on_two_replicas[f"clipped: {name}"].sum(axis=0) for name in replica_run.CLIPPINGS}
     np.testing.assert_allclose(sums["global norm, over"], [0.6, 0.8], rtol=1e-6)

@@ -39,7 +39,7 @@ def trained(tmp_path_factory):
     return model, folder
 
 
-@pytest.mark.parametrize("stages", ["end_to_end", "stage_wise"])
+@pytest.mark.parametrize("stages", ["stage_wise", pytest.param("end_to_end", marks=pytest.mark.slow)])
 def test_a_stage_wise_file_gives_each_backbone_its_own_weights(trained, stages):
     model, folder = trained
     other = MaskRCNN.from_preset(PRESET, folder / "model.keras", **{**LIKE_OURS, "training_stages": stages})

@@ -7,13 +7,13 @@ import pytest
 from mrcnn_keras import MaskRCNN
 
 from .. import tiny
-from .processes import arrays_of, finish, start
+from ..processes import arrays_of, finish, start
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     path = tmp_path_factory.mktemp("xla") / "found.npz"
-    finish(start("xla_run.py", path))
+    finish(start("tests.training.xla_run", path))
     return arrays_of(path)
 
 

@@ -10,14 +10,14 @@ import time
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Below the ports that systems choose for outgoing connections, so that none of those takes one in the meantime.
 PORTS = range(20_000, 32_000)
 
 
-def start(run, *arguments):
-    """Run a script that lies in this folder, such as "replica_run.py"."""
-    words = [sys.executable, "-m", f"tests.training.{pathlib.Path(run).stem}", *map(str, arguments)]
+def start(module, *arguments):
+    """Run a module, such as "tests.training.replica_run"."""
+    words = [sys.executable, "-m", module, *map(str, arguments)]
     errors = tempfile.TemporaryFile("w+", errors="replace")
     child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors)
     child.errors = errors

@@ -1,8 +1,8 @@
 """Detects and evaluates with the devices of one process or of two; run by the tests.
 
-python -m tests.training.evaluate_run OUT [WORKER_INDEX HOST:PORT HOST:PORT]
+python -m tests.evaluation.evaluate_run OUT [WORKER_INDEX HOST:PORT HOST:PORT]
 
-Writes to OUT/alone.json what one process finds with one device and with four, or to OUT/worker<INDEX>.json what a
+Writes to OUT/alone.json what one process finds with one device and with two, or to OUT/worker<INDEX>.json what a
 worker of two with two devices each finds.
 """
 
@@ -13,9 +13,9 @@ import sys
 
 from mrcnn_keras.training.cluster import make_strategy
 
-from .replica_run import FIELDS, use_cpus
+from ..training.replica_run import FIELDS, use_cpus
 
-SIZES = (40, 64), (64, 48), (32, 32)
+SIZES = (40, 64), (64, 48)
 
 
 def main(out, index=None, *workers):
@@ -25,16 +25,16 @@ def main(out, index=None, *workers):
         use_cpus(2)
         found = of_worker(out, int(index), make_strategy(workers=workers, worker_index=int(index)))
     else:
-        found = of_one_process(out, make_strategy(4))
+        found = of_one_process(out, make_strategy(2))
     (out / (f"worker{index}.json" if workers else "alone.json")).write_text(json.dumps(found))
 
 
-def of_one_process(out, four):
-    """What one device and four find."""
+def of_one_process(out, two):
+    """What one device and two find."""
     from mrcnn_keras.inference import TestTimeAugmentation
 
     images = [mixed_images().load_image(i) for i in range(7)]
-    one, many = model_under(None), model_under(four)
+    one, many = model_under(None), model_under(two)
     found = {"replicas": many.local_replicas}
     views = TestTimeAugmentation((1.0, 1.5))
     for count, batch_size, tta in ((1, 1, None), (4, 1, None), (3, 2, None), (7, 2, None), (3, 1, views)):
@@ -42,7 +42,7 @@ def of_one_process(out, four):
         found[f"{count} images, {batch_size} a batch" + (", views" if tta else "")] = [
             [plain(each) for each in model.detect(images[:count], **options)] for model in (one, many)
         ]
-    found["one"], found["four"] = evaluated(one, out / "one"), evaluated(many, out / "four")
+    found["one"], found["two"] = evaluated(one, out / "one"), evaluated(many, out / "two")
     return found
 
 
