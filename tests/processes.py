@@ -1,5 +1,6 @@
 """Processes that a test starts, of which several may work together."""
 
+import os
 import pathlib
 import random
 import socket
@@ -15,11 +16,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PORTS = range(20_000, 32_000)
 
 
-def start(module, *arguments):
-    """Run a module, such as "tests.training.replica_run"."""
+def start(module, *arguments, **environment):
+    """Run a module, such as "tests.training.replica_run", with variables of the environment."""
     words = [sys.executable, "-m", module, *map(str, arguments)]
     errors = tempfile.TemporaryFile("w+", errors="replace")
-    child = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors)
+    child = subprocess.Popen(
+        words, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=errors
+    )
     child.errors = errors
     return child
 

@@ -112,6 +112,7 @@ def test_coco_killed_resumed_on_two_devices_evaluated_and_sent_in(coco, load_sam
         [*words, "--steps", 3 * epochs, "--replicas", 2, "--logs", logs, "--resume"],
         ["evaluate", "--replicas", 2, *model],
         ["submit", "--out", tmp_path / "results", *model],
+        before=_EAGERLY,
     )
     printed, errors = going_on.communicate(timeout=900)
     assert going_on.returncode == 0, errors

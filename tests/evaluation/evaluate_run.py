@@ -37,7 +37,7 @@ def of_one_process(out, two):
     one, many = model_under(None), model_under(two)
     found = {"replicas": many.local_replicas}
     views = TestTimeAugmentation((1.0, 1.5))
-    for count, batch_size, tta in ((1, 1, None), (4, 1, None), (3, 2, None), (7, 2, None), (3, 1, views)):
+    for count, batch_size, tta in ((1, 1, None), (7, 2, None), (3, 1, views)):
         options = {"batch_size": batch_size, "masks": "rle", "tta": tta}
         found[f"{count} images, {batch_size} a batch" + (", views" if tta else "")] = [
             [plain(each) for each in model.detect(images[:count], **options)] for model in (one, many)
@@ -59,11 +59,12 @@ def of_worker(out, index, strategy):
 
     from mrcnn_keras.evaluation import CocoEvaluation, evaluate_coco
 
-    options = {"epochs": 1, "steps_per_epoch": 1, "batch_size": 4, "verbose": 0}
-    history = model.fit(mixed_images(8), callbacks=[CocoEvaluation(mixed_images(), max_images=5)], **options).history
+    callback, logs = CocoEvaluation(mixed_images(), max_images=5), {}
+    callback.set_model(model)
+    callback.on_epoch_end(0, logs)
     metrics = evaluate_coco(model, mixed_images(), max_images=5, verbose=False)
     for kind in metrics:
-        found[f"fit {kind}"] = [[history[f"val_{kind}_{name}"][0], metrics[kind][name]] for name in ("AP", "AP50")]
+        found[f"logged {kind}"] = [[logs[f"val_{kind}_{name}"], metrics[kind][name]] for name in ("AP", "AP50")]
     return found
 
 

@@ -34,7 +34,7 @@ def implementation(request):
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def compiled_only():
     """The module of the compiled operations; the test is skipped where they are not built."""
     from mrcnn_keras.ops import _library

@@ -1,9 +1,5 @@
 """The 3x3 convolution against the sum that defines it, with gradients, on every instruction set."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -166,36 +162,3 @@ def test_xla_and_saved_models_take_tensorflows_own(tmp_path):
 def test_shapes_that_do_not_fit(inputs, kernel, bias, message):
     with pytest.raises(ValueError, match=message):
         ops.conv3x3(np.zeros(inputs, "f4"), np.zeros(kernel, "f4"), None if bias is None else np.zeros(bias, "f4"))
-
-
-SCRIPT = """
-import sys
-import numpy as np, tensorflow as tf
-tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))
-from mrcnn_keras.ops import conv3x3
-rng = np.random.default_rng(0)
-tensors = [tf.constant(rng.normal(size=s).astype("f4")) for s in ((2, 21, 18, 32), (3, 3, 32, 48), (48,))]
-with tf.GradientTape() as tape:
-    tape.watch(tensors)
-    outputs = conv3x3(*tensors, implementation="compiled")
-np.savez(sys.argv[1], outputs, *tape.gradient(outputs, tensors, tf.sin(outputs)))
-"""
-
-
-@pytest.mark.slow
-def test_every_instruction_set_and_number_of_threads(tmp_path, compiled_only):
-    runs = [("baseline", 1), ("avx2", 2), ("avx512", 1), ("avx512", 3)]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, tmp_path / f"{isa}{threads}.npz", str(threads)],
-            env={**os.environ, "MRCNN_KERAS_CPU": isa},
-        )
-        for isa, threads in runs
-    ]
-    assert [process.wait() for process in started] == [0] * len(runs)
-    results = [list(np.load(tmp_path / f"{isa}{threads}.npz").values()) for isa, threads in runs]
-    for result in results[1:]:
-        for one, other in zip(result, results[0], strict=True):
-            assert_close(one, other)
-    for one, other in zip(results[2], results[3], strict=True):  # threads share the work, not the sums
-        np.testing.assert_array_equal(one, other)

@@ -1,9 +1,5 @@
 """RoIAlign where graphs leave the process; and the same bits in every run."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -65,54 +61,6 @@ def test_graph_with_the_operation_goes_through_a_graph_def(implementation):
     again = tf.compat.v1.wrap_function(rebuild, [tf.TensorSpec((1, 6, 6, 3))])
     features = tf.random.normal((1, 6, 6, 3), seed=4)
     np.testing.assert_array_equal(again(features)[0], pooled(features))
-
-
-SCRIPT = """
-import sys, numpy as np, tensorflow as tf
-tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))
-from mrcnn_keras import ops
-rng = np.random.default_rng(0)
-results = {}
-for dtype in (tf.float32, tf.bfloat16, tf.float16):
-    for reduce in ("average", "max"):
-        maps = [tf.cast(rng.normal(size=(2, s, s, 83)), dtype) for s in (24, 12)]
-        corner = rng.uniform(-4, 80, (60, 2))
-        boxes = np.concatenate([corner, corner + rng.uniform(1, 50, (60, 2))], 1).astype(np.float32)
-        with tf.GradientTape() as tape:
-            tape.watch(maps)
-            pooled = ops.multilevel_roi_align(maps, boxes, rng.integers(0, 2, 60), rng.integers(0, 2, 60),
-                                              scales=[0.25, 0.125], reduce=reduce, implementation="compiled")
-        upstream = tf.cast(rng.normal(size=pooled.shape), dtype)
-        for i, t in enumerate([pooled, *tape.gradient(pooled, maps, upstream)]):
-            results[f"{dtype.name} {reduce} {i}"] = tf.cast(t, tf.float32).numpy()
-np.savez(sys.argv[1], **results)
-"""
-
-
-def run_script(folder, runs):
-    """Results of SCRIPT for runs {name: (threads, instruction set)}, in processes side by side."""
-    started = {}
-    for name, (threads, isa) in runs.items():
-        command = [sys.executable, "-c", SCRIPT, str(folder / f"{name}.npz"), str(threads)]
-        started[name] = subprocess.Popen(command, env={**os.environ, "MRCNN_KERAS_CPU": isa})
-    assert {name: process.wait() for name, process in started.items()} == dict.fromkeys(runs, 0)
-    return [dict(np.load(folder / f"{name}.npz")) for name in runs]
-
-
-@pytest.mark.slow
-def test_same_bits_for_any_number_of_threads(tmp_path, compiled_only):
-    one, three = run_script(tmp_path, {"one": (1, ""), "three": (3, "")})
-    for key, wanted in one.items():
-        np.testing.assert_array_equal(three[key], wanted, err_msg=key)
-
-
-@pytest.mark.slow
-def test_same_values_for_any_instruction_set(tmp_path, compiled_only):
-    baseline, *others = run_script(tmp_path, {"baseline": (1, "baseline"), "avx2": (1, "avx2"), "best": (1, "")})
-    for key, wanted in baseline.items():
-        step = {"float32": 1e-6, "bfloat16": 2**-7, "float16": 2**-10}[key.split()[0]]
-        for other in others:
-            np.testing.assert_allclose(other[key], wanted, rtol=step, atol=2e-5, err_msg=key)
 
 
 def test_same_bits_in_every_run(pyramid, implementation):

@@ -21,8 +21,8 @@ def on_two_replicas(kind, folder):
 
 
 @pytest.fixture(scope="module")
-def c4_on_two_replicas(tmp_path_factory):
-    return on_two_replicas("c4", tmp_path_factory.mktemp("two"))
+def two_replicas(tmp_path_factory):
+    return on_two_replicas("fpn with validation", tmp_path_factory.mktemp("two"))
 
 
 def _assert_same(found, expected):
@@ -39,30 +39,24 @@ def _assert_same(found, expected):
 
 
 @pytest.mark.slow
-def test_replicas_make_the_steps_of_one_device(c4_on_two_replicas):
-    _assert_same(c4_on_two_replicas, on_one_device("c4"))
-
-
-@pytest.mark.slow
-def test_replicas_make_the_steps_and_validation_of_one_device(tmp_path):
-    kind = "fpn with validation"
-    expected = on_one_device(kind)
+def test_replicas_make_the_steps_and_validation_of_one_device(two_replicas):
+    expected = on_one_device("fpn with validation")
     assert "history val_loss" in expected
-    _assert_same(on_two_replicas(kind, tmp_path), expected)
+    _assert_same(two_replicas, expected)
 
 
 @pytest.mark.slow
-def test_clipping_normalisers_and_metrics_are_those_of_the_whole_batch(c4_on_two_replicas):
-    sums = {name: c4_on_two_replicas[f"clipped: {name}"].sum(axis=0) for name in replica_run.CLIPPINGS}
+def test_clipping_normalisers_and_metrics_are_those_of_the_whole_batch(two_replicas):
+    sums = {name: two_replicas[f"clipped: {name}"].sum(axis=0) for name in replica_run.CLIPPINGS}
     np.testing.assert_allclose(sums["global norm, over"], [0.6, 0.8], rtol=1e-6)
     np.testing.assert_allclose(sums["global norm, under"], [3.0, 4.0], rtol=1e-6)
     np.testing.assert_allclose(sums["norm"], [1.5, 2.0], rtol=1e-6)
     np.testing.assert_allclose(sums["value"], [3.0, 3.5], rtol=1e-6)
     np.testing.assert_allclose(sums["none"], [3.0, 4.0], rtol=1e-6)
-    assert c4_on_two_replicas["mean"].mean() == 6.0 / 4.0
-    assert c4_on_two_replicas["first image"].tolist() == [0, 3]
-    assert c4_on_two_replicas["loss"].tolist() == [5.0, 5.0]
-    assert c4_on_two_replicas["images"].tolist() == [2.0, 2.0]
+    assert two_replicas["mean"].mean() == 6.0 / 4.0
+    assert two_replicas["first image"].tolist() == [0, 3]
+    assert two_replicas["loss"].tolist() == [5.0, 5.0]
+    assert two_replicas["images"].tolist() == [2.0, 2.0]
 
 
 @pytest.mark.slow

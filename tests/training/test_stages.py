@@ -72,8 +72,14 @@ LEARNED = {
 }
 
 
-@pytest.mark.parametrize("graph", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("stages", ["alternating", pytest.param("stage_wise", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("stages", "graph"),
+    [
+        ("alternating", False),
+        pytest.param("alternating", True, marks=pytest.mark.slow),
+        pytest.param("stage_wise", False, marks=pytest.mark.slow),
+    ],
+)
 def test_each_stage_learns_its_parts_and_nothing_else(stages, graph):
     fields = {
         "stage_wise": {"stage_proposals": "stored"},
