@@ -1,16 +1,19 @@
 """Memory and processor time of the processes that run the tests.
 
-Each process gives free memory back after every module, and the run ends with a table of what each one took.
+Each process gives free memory back after every module, and after a test in which it grew a lot. The run ends with a
+table of what each one took.
 """
 
 import ctypes
 import gc
 import os
+import pathlib
 import resource
 import sys
 
 import pytest
 
+_MUCH = 100  # MiB
 _TABLE = pytest.StashKey[dict]()
 
 
@@ -24,11 +27,24 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
-def pytest_runtest_teardown(item, nextitem):
-    if nextitem is None or nextitem.path != item.path:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    before = _resident()
+    result = yield
+    if nextitem is None or nextitem.path != item.path or _resident() - before > _MUCH:
         gc.collect()
         if sys.platform == "linux":
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return result
+
+
+def _resident():
+    """Memory of this process in MiB; 0 where the system does not tell."""
+    try:
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def pytest_sessionfinish(session):
