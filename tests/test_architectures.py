@@ -82,18 +82,15 @@ def with_corners(batch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mask_head", ["fcn", "none"])
-def test_keypoints_are_learnt_beside_masks_or_alone(mask_head):
-    model = tiny(num_keypoints=2, mask_head=mask_head)
+def test_keypoints_are_learnt_beside_masks():
+    model = tiny(num_keypoints=2)
     shapes = ShapesDataset(4, seed=0, size=(64, 64))
     batches = training_batches(shapes, batch_size=2, min_side=64, max_side=64, mask_size=28).map(with_corners)
-    if mask_head == "none":
-        batches = batches.map(lambda batch: {k: v for k, v in batch.items() if k != "gt_masks"})
     model.compile(keras.optimizers.Adam(1e-2))
     losses = model.fit(batches, epochs=3, steps_per_epoch=3, verbose=0).history["keypoint_loss"]
     assert losses[-1] < losses[0] < 2 * np.log(56 * 56)
     (found,) = model.detect(shapes.load_image(0))
-    assert found.keypoints.shape == (len(found), 2, 3) and (found.masks is None) == (mask_head == "none")
+    assert found.keypoints.shape == (len(found), 2, 3) and len(found.masks) == len(found)
     inside = (found.keypoints[..., :2] >= found.boxes[:, None, :2] - 1) & (
         found.keypoints[..., :2] <= found.boxes[:, None, 2:] + 1
     )

@@ -27,8 +27,9 @@ def policy(request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "policy"), list(zip(ARCHITECTURES, 2 * ["mixed_bfloat16", "mixed_float16"])), indirect=["policy"]
+)
 def test_every_kind_of_model_trains_and_detects(policy, name):
     trains_and_detects(policy, name)
 

@@ -151,7 +151,7 @@ def random_tensors(shapes, divisor=1, scale=1.0):
         first = 1 if any(mark in name for mark in CLASS_WISE) else 0
         shape = tuple(n if i < first or n % 64 else n // divisor for i, n in enumerate(shape))
         start += 1000
-        values = np.resize(numbers[start:], shape)
+        values = np.resize(numbers[start:], shape).copy()  # of a view the whole row would stay
         tensors[name] = np.abs(values) if name.endswith("running_var") else values
     return tensors
 

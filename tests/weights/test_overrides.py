@@ -121,7 +121,6 @@ def test_softmax_masks_are_not_written_for_other_systems(tmp_path):
         ("resnet34", "resnet34"),
         ("resnext50_32x4d", "resnext50_32x4d"),
         pytest.param("resnext101_32x8d", "resnext101_32x8d", marks=pytest.mark.slow),
-        pytest.param("resnext101_64x4d", "resnext101_64x4d", marks=pytest.mark.slow),
     ],
 )
 def test_backbones_are_recognised_by_their_shapes(backbone, name):
