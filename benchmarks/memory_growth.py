@@ -1,6 +1,6 @@
 """Memory that a program keeps after it has used and deleted a model, in MB a cycle.
 
-python benchmarks/memory_growth.py [--cycles N] [NAME ...]
+python benchmarks/memory_growth.py [--cycles N] [--warm-up N] [NAME ...]
 
 Each case runs in a process of its own: some cycles to warm up, then N cycles. After each cycle garbage is collected and
 free memory is given back to the operating system, so that what remains is what the program holds. "growth" is the slope
@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-WARM_UP = 4  # the allocators take more and more for some cycles
+WARM_UP = 4  # for some cycles the allocators take more and more
 TINY = {
     "num_classes": 3,
     "backbone_blocks": (1, 1, 1, 1),
@@ -129,31 +129,32 @@ def held_mb() -> float:
     return pages * 4096 / 2**20
 
 
-def growth(cycle: Callable[[], None], cycles: int) -> float:
-    """MB that each cycle leaves behind, after `WARM_UP` of them."""
+def growth(cycle: Callable[[], None], cycles: int, warm_up: int) -> float:
+    """MB that each cycle leaves behind, after some to warm up."""
     held = []
-    for _ in range(WARM_UP + cycles):
+    for _ in range(warm_up + cycles):
         cycle()
         held.append(held_mb())
-    return float(np.polyfit(np.arange(cycles), held[WARM_UP:], 1)[0])
+    return float(np.polyfit(np.arange(cycles), held[warm_up:], 1)[0])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {'; '.join(CASES)}")
     parser.add_argument("--cycles", type=int, default=5)
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="cycles before them (%(default)s)")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(CASES):
         parser.error(f"unknown case {sorted(unknown)[0]!r}, expected some of {list(CASES)}")
     if arguments.here:
         for name in arguments.names:
-            print(f"| {name} | {growth(CASES[name](), arguments.cycles):.2f} |", flush=True)
+            print(f"| {name} | {growth(CASES[name](), arguments.cycles, arguments.warm_up):.2f} |", flush=True)
         return
     print("| case | MB a cycle |\n|---|---|", flush=True)
     for name in arguments.names or CASES:
-        command = [sys.executable, __file__, "--here", "--cycles", str(arguments.cycles), name]
-        subprocess.run(command, check=True)
+        numbers = ["--cycles", str(arguments.cycles), "--warm-up", str(arguments.warm_up)]
+        subprocess.run([sys.executable, __file__, "--here", *numbers, name], check=True)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,12 @@ MOST_MB = 1.0
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-@pytest.mark.parametrize("case", ["detect, fallback", "load, SavedModel", "fit, checkpointing", "export, StableHLO"])
-def test_a_cycle_of_making_using_and_deleting_a_model_leaves_nothing(case):
-    words = [sys.executable, str(SCRIPT), "--here", case]
+@pytest.mark.parametrize(
+    ("case", "warm_up"),
+    [("detect, fallback", 2), ("load, SavedModel", 2), ("fit, checkpointing", 4), ("export, StableHLO", 2)],
+)
+def test_a_cycle_of_making_using_and_deleting_a_model_leaves_nothing(case, warm_up):
+    words = [sys.executable, str(SCRIPT), "--here", "--warm-up", str(warm_up), case]
     child = subprocess.run(words, capture_output=True, text=True)
     assert child.returncode == 0, child.stderr
     (row,) = [line.strip("|").split("|") for line in child.stdout.splitlines() if line.startswith("|")]
