@@ -16,7 +16,7 @@ from mrcnn_keras.presets import PRESETS
 
 from .coco_files import write_shapes
 from .command_line import ROOT, run, run_without_tensorflow
-from .tiny import tiny_settings
+from .tiny import tiny_model, tiny_settings
 
 SETTINGS = tiny_settings()
 pytestmark = pytest.mark.usefixtures("eager_training")
@@ -303,7 +303,6 @@ def test_export_writes_a_saved_model(trained, tmp_path, capsys):
 def test_demo_in_a_few_steps(tmp_path, capsys, monkeypatch):
     from mrcnn_keras import demo
 
-    # The notebook train_shapes.ipynb exports and compares.
     monkeypatch.setattr(demo, "export_and_compare", lambda *arguments: True)
     monkeypatch.setattr(demo, "TEST_IMAGES", 3)
     monkeypatch.setattr(demo, "COMPARED", 2)
@@ -311,6 +310,16 @@ def test_demo_in_a_few_steps(tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "boxes" in printed and "masks" in printed and "AP75" in printed
     assert (tmp_path / "demo" / "detections.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_demo_runs_its_export_where_the_package_is_absent(tmp_path, capsys):
+    from mrcnn_keras import demo
+    from mrcnn_keras.data import ShapesDataset
+
+    assert demo.export_and_compare(tiny_model(), ShapesDataset(2, size=(64, 64)), tmp_path)
+    assert "cannot import mrcnn_keras: the same" in capsys.readouterr().out
+    assert (tmp_path / "exported" / "1" / "saved_model.pb").exists()
 
 
 def test_demo_notices_an_export_that_answers_otherwise(capsys):

@@ -11,7 +11,7 @@ from PIL import Image
 from mrcnn_keras import MaskRCNN, NonFiniteLossError
 from mrcnn_keras.data import Dataset, ShapesDataset, make_annotations
 
-from .tiny import tiny_config, tiny_model
+from .tiny import C4, tiny_config, tiny_model
 
 pytestmark = pytest.mark.usefixtures("eager_training")
 
@@ -297,8 +297,7 @@ def test_config_fields_build_train_and_detect(fields):
 def test_gradient_checkpointing_changes_no_weight():
     runs = []
     for checkpointing in (False, True):
-        c4 = {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5"}  # takes less time to trace
-        model = tiny(backbone_norm="group", freeze_at=1, gradient_checkpointing=checkpointing, **c4)
+        model = tiny(backbone_norm="group", freeze_at=1, gradient_checkpointing=checkpointing, **C4)
         model.compile(run_eagerly=False)
         fit(model, steps_per_epoch=2)
         runs.append(weights(model))

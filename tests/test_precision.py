@@ -7,13 +7,13 @@ import pytest
 from mrcnn_keras import MaskRCNN
 from mrcnn_keras.data import ShapesDataset, StickFiguresDataset
 
-from .tiny import tiny_model
+from .tiny import C4, tiny_model
 
 pytestmark = pytest.mark.usefixtures("eager_training")
 
 ARCHITECTURES = {
     "fpn": {"num_keypoints": 13, "backbone_norm": "group"},
-    "c4": {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5", "roi_op": "pool"},
+    "c4": {**C4, "roi_op": "pool"},
     "softmax": {"mask_loss": "softmax", "backbone_norm": "batch", "mask_head": "mlp"},
     "non-local": {"non_local_blocks": (0, 0, 1, 0), "num_groups": 2},
 }

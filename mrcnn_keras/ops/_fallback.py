@@ -47,7 +47,7 @@ def _as_function(spec, channels):
 
 
 def _call_with_lasting_gradient(function, *inputs):
-    """Like `call_with_gradient`, but faster to trace: the graph around it is kept anyway."""
+    """Like `call_with_gradient`, but a SavedModel can hold the gradient; it lasts, as the graph around it does."""
     return tf.custom_gradient(function)(*inputs)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from ..processes import arrays_of, finish, start
 
-# Relative and absolute tolerance, by the kind of numbers; of convolutions in standard deviations.
+# Relative tolerance by dtype; that of convolutions is in standard deviations.
 ROUNDING = {"float32": 1e-6, "bfloat16": 2**-7, "float16": 2**-10}
 CONVOLUTION = 1e-4
 

@@ -171,10 +171,11 @@ def test_grpc_waits_for_a_connection_only_so_long():
 
 
 @pytest.mark.slow
-def test_a_restart_of_the_server_is_survived(tmp_path):
+def test_a_restart_of_the_server_is_survived(tmp_path, request):
     export_saved_model(Corner(), tmp_path / "1", warm_up=False)
     light = np.full((40, 90, 3), 200, np.uint8)
     server = Running(tmp_path, grpc=HAS_GRPC)
+    request.addfinalizer(server.kill)
     protocols = ["rest", "grpc"] if HAS_GRPC else ["rest"]
     clients = [Client(server.addresses[one], retries=8, backoff=0.5) for one in protocols]
     before = [client.detect(light) for client in clients]
@@ -186,7 +187,6 @@ def test_a_restart_of_the_server_is_survived(tmp_path):
         assert again.boxes.tolist() == found[0].boxes.tolist() == [[0, 0, 45, 20]]
         client.close()
     restart.join()
-    server.kill()
 
 
 def test_the_server_is_warmed_up_and_takes_the_newest_version(server):

@@ -15,7 +15,7 @@ from mrcnn_keras.training import Checkpoints
 from .. import tiny
 
 # The architecture that takes the least time to trace.
-C4 = {"features": "c4", "anchor_sizes": (16, 32, 64), "box_head": "res5", "mask_head": "none"}
+C4 = {**tiny.C4, "mask_head": "none"}
 FIELDS = {**tiny.FIELDS, **C4, "gradient_clip_norm": 0.5}
 SHAPES = ShapesDataset(11, seed=0, size=(64, 64))
 # Such a training makes six steps and writes states after steps 2, 4 and 6.
