@@ -1,5 +1,6 @@
 """A program that builds, trains, exports and loads models all day keeps its memory."""
 
+import ctypes
 import pathlib
 import subprocess
 import sys
@@ -7,18 +8,20 @@ import sys
 import pytest
 
 SCRIPT = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / "memory_growth.py"
-# MB of resident memory, which varies by some tenths. A leak of a tiny model is 20 to 100 a cycle.
-MOST_MB = 1.0
-# Cycles before the growth is measured. In training the allocators take more and more for some of them.
-WARM_UP = {"detect, fallback": 2, "load, SavedModel": 2, "fit, checkpointing": 4, "export, StableHLO": 2}
+CASES = ["detect, fallback", "load, SavedModel", "fit, checkpointing", "export, StableHLO"]
+MOST_MB = 1.0  # allocated. A leak of a tiny model is 20 to 100 a cycle, what is normal below 0.1.
+
+
+def counts_allocations() -> bool:
+    """Whether the C library says how much is allocated."""
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallinfo2")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
-@pytest.mark.parametrize("case", WARM_UP)
+@pytest.mark.skipif(not counts_allocations(), reason="needs Linux with glibc 2.33 or newer")
+@pytest.mark.parametrize("case", CASES)
 def test_a_cycle_of_making_using_and_deleting_a_model_leaves_nothing(case):
-    words = [sys.executable, str(SCRIPT), "--here", "--warm-up", str(WARM_UP[case]), case]
-    child = subprocess.run(words, capture_output=True, text=True)
+    child = subprocess.run([sys.executable, str(SCRIPT), case], capture_output=True, text=True)
     assert child.returncode == 0, child.stderr
-    (row,) = [line.strip("|").split("|") for line in child.stdout.splitlines() if line.startswith("|")]
-    assert row[0].strip() == case and float(row[1]) <= MOST_MB
+    name, allocated, _ = child.stdout.splitlines()[-1].strip("|").split("|")
+    assert name.strip() == case and float(allocated) <= MOST_MB, child.stdout
