@@ -21,7 +21,7 @@ def counts_allocations() -> bool:
 @pytest.mark.skipif(not counts_allocations(), reason="needs Linux with glibc 2.33 or newer")
 @pytest.mark.parametrize("case", CASES)
 def test_a_cycle_of_making_using_and_deleting_a_model_leaves_nothing(case):
-    child = subprocess.run([sys.executable, str(SCRIPT), case], capture_output=True, text=True)
+    child = subprocess.run([sys.executable, str(SCRIPT), "--cycles", "3", case], capture_output=True, text=True)
     assert child.returncode == 0, child.stderr
     name, allocated, _ = child.stdout.splitlines()[-1].strip("|").split("|")
     assert name.strip() == case and float(allocated) <= MOST_MB, child.stdout
