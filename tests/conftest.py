@@ -21,8 +21,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Order the tests for several processes, of which one that has nothing left takes the other's last ones.
 
-    The tests of memory come first, which are few and long. Those of serving stay together: they share a server. Those
-    of the operations come last and are shared out: TensorFlow keeps what each of them has traced, hundreds of MB in all.
+    The few long tests of memory come first. Those of serving stay together: they share a server. Those of the
+    operations come last and are shared out: TensorFlow keeps what each of them has traced, hundreds of MB in all.
     """
     order = {"test_memory": -2, "serving": -1, "ops": 1}
     items.sort(key=lambda item: order.get(item.path.stem, order.get(item.path.parent.name, 0)))
