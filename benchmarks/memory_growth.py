@@ -134,9 +134,14 @@ class _Allocations(ctypes.Structure):
     ]
 
 
+def counts_allocations() -> bool:
+    """Whether the C library says how much is allocated."""
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallinfo2")
+
+
 def held_mb() -> tuple[float, float]:
     """Memory of this process, in MB, once garbage has been collected: allocated, and resident."""
-    libc = ctypes.CDLL("libc.so.6")
+    libc = ctypes.CDLL(None)
     libc.mallinfo2.restype = _Allocations
     gc.collect()
     libc.malloc_trim(0)
@@ -164,6 +169,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(CASES):
         parser.error(f"unknown case {sorted(unknown)[0]!r}, expected some of {list(CASES)}")
+    if not counts_allocations():
+        parser.error("needs Linux with glibc 2.33 or newer, which says how much memory is allocated")
     if arguments.here:
         for name in arguments.names:
             allocated, resident = growth(CASES[name](), arguments.cycles, arguments.warm_up)
